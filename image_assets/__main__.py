@@ -1,0 +1,5 @@
+"""``python -m image_assets`` is the command line."""
+
+from image_assets.cli import main
+
+main()

@@ -1,0 +1,65 @@
+"""What a check returns, and what it looks at: facts and numbers only, so that it runs and is tested anywhere."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from image_assets.core.index import IndexHead
+from image_assets.core.manifest import Manifest
+from image_assets.settings import CheckSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one check found. ``error`` stops what it judges from being published, ``warn`` does not."""
+
+    check: str
+    passed: bool
+    sentence: str
+    severity: Literal["warn", "error"] = "error"
+    numbers: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def blocks(self) -> bool:
+        """Whether it stops publication."""
+        return not self.passed and self.severity == "error"
+
+
+@dataclass(frozen=True, slots=True)
+class ShardEvidence:
+    """A shard's candidate manifest before its commit.
+
+    ``listed`` is how many images the listing wants of the shard and ``vanished`` how many of them were gone when
+    they were read. ``segment_problems`` says for each segment that is not sound what is wrong with it.
+    """
+
+    manifest: Manifest
+    listed: int
+    vanished: int
+    segment_problems: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class IndexEvidence:
+    """An index: its head, how many rows its manifests promise, and what was counted in it."""
+
+    head: IndexHead
+    promised_rows: int
+    counted_rows: int
+    distinct_ids: int
+    missing_shards: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class VectorEvidence:
+    """The vector file beside the index: rows compared one by one."""
+
+    index_rows: int
+    vector_rows: int
+    misaligned_rows: int
+    not_finite_rows: int
+
+
+ShardCheck = Callable[[ShardEvidence, CheckSettings], Verdict]
+IndexCheck = Callable[[IndexEvidence, CheckSettings], Verdict]
+VectorCheck = Callable[[VectorEvidence, CheckSettings], Verdict]

@@ -1,0 +1,19 @@
+"""Whether an index covers every shard."""
+
+from image_assets.checks.base import IndexEvidence, Verdict
+from image_assets.settings import CheckSettings
+
+
+def shards_present(evidence: IndexEvidence, _: CheckSettings) -> Verdict:
+    """Warn when a shard was never published, so that its images are not in the index."""
+    missing = evidence.missing_shards
+    sentence = f"{len(evidence.head.commits)} shards are in the index."
+    if missing:
+        sentence += f" Never published: {', '.join(missing[:8])}{' …' if len(missing) > 8 else ''}; see their checks."
+    return Verdict(
+        check="shards_present",
+        passed=not missing,
+        sentence=sentence,
+        severity="warn",
+        numbers={"shards": len(evidence.head.commits), "missing_shards": len(missing)},
+    )

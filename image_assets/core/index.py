@@ -1,0 +1,119 @@
+"""The rows of an index, one a live output image, its head, and the digest that says when two datasets are equal."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from image_assets.core.manifest import FACT_FIELDS, FORMAT_VERSION, refuse_newer
+from image_assets.core.sample import OK
+
+# Sorted by (bucket, key, variant): the order does not depend on the number of shards.
+INDEX_SCHEMA = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("key", pa.string(), nullable=False),
+        pa.field("variant", pa.int32(), nullable=False),
+        pa.field("label", pa.string()),
+        pa.field("width_px", pa.int32(), nullable=False),
+        pa.field("height_px", pa.int32(), nullable=False),
+        pa.field("format", pa.string(), nullable=False),
+        pa.field("sha256", pa.string(), nullable=False),
+        pa.field("output_sha256", pa.string(), nullable=False),
+        pa.field("segment", pa.string(), nullable=False),
+        pa.field("row", pa.int32(), nullable=False),
+        pa.field("bucket", pa.uint16(), nullable=False),
+        *FACT_FIELDS,
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class IndexHead:
+    """What an index says of itself.
+
+    ``commits`` maps each shard to the number of the manifest commit it was built from and ``data_versions`` to that
+    commit's state. ``totals`` are the dataset's run metrics.
+    """
+
+    dataset: str
+    number: int
+    digest: str
+    rows: int
+    recipe_id: str
+    num_shards: int
+    created_at: str
+    commits: dict[str, int]
+    data_versions: dict[str, str]
+    totals: dict[str, Any] = field(default_factory=dict)
+    format_version: int = FORMAT_VERSION
+
+    @property
+    def data_version(self) -> str:
+        """The state of all shards that the index was built from, in one word."""
+        return combine_data_versions(self.data_versions)
+
+
+def combine_data_versions(data_versions: dict[str, str]) -> str:
+    """Return one word for the states of several shards."""
+    text = json.dumps(sorted(data_versions.items()))
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def index_head_to_json(head: IndexHead) -> bytes:
+    """Return the head as it is kept in the file's metadata."""
+    return json.dumps(asdict(head), sort_keys=True).encode()
+
+
+def index_head_from_json(text: bytes) -> IndexHead:
+    """Return the head read from a file's metadata.
+
+    Raises:
+        StoreError: it was written by a newer version.
+    """
+    content = json.loads(text)
+    refuse_newer(content.get("format_version", 0), "index")
+    return IndexHead(**content)
+
+
+def index_rows(manifest_rows: pa.Table) -> pa.Table:
+    """Return the index rows (:data:`INDEX_SCHEMA`) of manifest rows: one for each variant of each image that is ok."""
+    rows = manifest_rows.filter(pc.equal(manifest_rows["status"], OK)).combine_chunks()
+    outputs = rows["output_sha256"].combine_chunks()
+    parents = pc.list_parent_indices(outputs)
+    starts = np.cumsum([0, *rows["variants"].to_numpy()])[:-1]
+    variant = np.arange(len(parents)) - starts[parents.to_numpy()] if len(parents) else np.empty(0, np.int64)
+    wide = rows.take(parents)
+    columns = {name: wide[name] for name in INDEX_SCHEMA.names if name in wide.column_names}
+    columns["variant"] = pa.array(variant, pa.int32())
+    columns["row"] = pc.add(wide["row"], columns["variant"])
+    columns["output_sha256"] = pc.list_flatten(outputs)
+    columns["id"] = pa.array(
+        [output_id(key, int(number)) for key, number in zip(wide["key"].to_pylist(), variant, strict=True)], pa.string()
+    )
+    return pa.table({name: columns[name] for name in INDEX_SCHEMA.names}).cast(INDEX_SCHEMA)
+
+
+def output_id(key: str, variant: int) -> str:
+    """Return the id of one output: a hash of its key and variant, 32 hex digits."""
+    return hashlib.blake2b(f"{key}\0{variant}".encode(), digest_size=16).hexdigest()
+
+
+def digest_of(tables: Iterable[pa.Table]) -> tuple[int, str]:
+    """Return the number and the digest of index rows that come in (bucket, key, variant) order, cut anywhere.
+
+    The digest covers key, variant, output and label, so equal digests mean equal datasets.
+    """
+    count, digest = 0, hashlib.sha256()
+    for table in tables:
+        # Row by row, so that where the tables are cut does not matter.
+        for batch in table.select(["key", "variant", "output_sha256", "label"]).to_batches():
+            rows = list(zip(*(column.to_pylist() for column in batch.columns), strict=True))
+            count += len(rows)
+            digest.update("".join([json.dumps(row) for row in rows]).encode())
+    return count, digest.hexdigest()

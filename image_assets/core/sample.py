@@ -1,0 +1,65 @@
+"""What is known of one image: the facts read from its bytes, its outputs, its reason when it fails."""
+
+from dataclasses import dataclass
+
+OK = "ok"
+FAILED = "failed"
+
+# Why an image has no output. The code goes into the manifest, so a code once used keeps its meaning.
+REASONS: dict[str, str] = {
+    "zero_bytes": "the file is empty",
+    "not_an_image": "no decoder knows the bytes",
+    "unsupported_format": "the format is known and not decoded here",
+    "truncated": "the data end before the image does",
+    "corrupt": "the data contradict themselves",
+    "too_large": "more bytes or pixels than the limits allow",
+    "bomb": "declares far more pixels than its bytes can hold",
+    "decoder_crashed": "the decoder killed its process",
+    "decoder_timeout": "decoding took longer than the limit",
+    "unreadable": "the file cannot be opened or read",
+    "outside_root": "a link that leads out of the source folder",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What one image's bytes say about it, before any transform.
+
+    ``orientation`` is the EXIF value 1-8 (1 when absent or invalid); ``taken_at`` is ISO 8601 without zone
+    (``2024-05-01T12:30:00``), the form EXIF stores; ``gps_latitude``/``gps_longitude`` are degrees and stay
+    ``None`` unless the settings ask for them. ``flags`` are sorted codes of things worth knowing that are no failure
+    (``lenient_decode``: only a lenient decoder accepts it; ``animated``: only the first frame is used).
+    """
+
+    raw_format: str
+    raw_mode: str
+    raw_width_px: int
+    raw_height_px: int
+    orientation: int = 1
+    taken_at: str | None = None
+    camera_make: str | None = None
+    camera_model: str | None = None
+    has_gps: bool = False
+    gps_latitude: float | None = None
+    gps_longitude: float | None = None
+    flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One encoded output image; ``variant`` 0 is the plain one, 1..K are the augmented ones."""
+
+    variant: int
+    data: bytes
+    sha256: str
+    width_px: int
+    height_px: int
+    format: str  # "jpeg" or "png"
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """One image's facts and all of its outputs, variant 0 first."""
+
+    facts: Facts
+    outputs: tuple[Output, ...]

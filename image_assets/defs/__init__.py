@@ -1,0 +1,1 @@
+"""Everything Dagster knows: thin assets, checks, sensors around the pipeline."""

@@ -1,0 +1,85 @@
+"""`training_index` and `feature_vectors`: one file each over all shards."""
+
+from collections.abc import Sequence
+
+import dagster as dg
+from image_assets.pipeline.exporting import write_exports
+
+from image_assets.checks import INDEX_CHECKS, VECTOR_CHECKS
+from image_assets.checks.base import Verdict
+from image_assets.defs.instance_events import severity
+from image_assets.defs.metadata import index_columns, index_metadata, vector_metadata
+from image_assets.defs.names import Names
+from image_assets.pipeline.embedding import build_vectors
+from image_assets.pipeline.indexing import build_index
+from image_assets.pipeline.logs import pipeline_log
+from image_assets.settings import Settings
+from image_assets.storage.identity import open_store
+
+
+def training_index_asset(settings: Settings, names: Names) -> dg.AssetsDefinition:
+    """Return the index asset; it reads commits, so it is right whichever runs made them."""
+
+    @dg.asset(
+        key=names.training_index,
+        deps=[dg.AssetDep(names.image_shards, partition_mapping=dg.AllPartitionMapping())],
+        group_name=settings.name,
+        description=f"One row a live output image: `index.parquet` in `{settings.store}`, exports beside it.",
+        kinds={"parquet"},
+        metadata=index_columns(),
+        check_specs=[dg.AssetCheckSpec(name, asset=names.training_index) for name in INDEX_CHECKS],
+        pool=f"{settings.name}_index",
+    )
+    def training_index(context: dg.AssetExecutionContext) -> dg.MaterializeResult:  # type: ignore[type-arg]
+        with pipeline_log(settings):
+            report = build_index(settings)
+            written = write_exports(open_store(settings), settings.exports)
+        context.log.info("index %s: %s", report.head.number, report.why or "published")
+        return dg.MaterializeResult(
+            metadata={**index_metadata(report), "exports_written": written},
+            data_version=dg.DataVersion(report.head.data_version),
+            check_results=_results(report.verdicts),
+        )
+
+    return training_index
+
+
+def feature_vectors_asset(settings: Settings, names: Names) -> dg.AssetsDefinition:
+    """Return the vector asset; only output images without a vector are embedded."""
+
+    @dg.asset(
+        key=names.feature_vectors,
+        deps=[names.training_index],
+        group_name=settings.name,
+        description=f"One {settings.features.extractor} vector a row of the index, in the same order.",
+        kinds={"onnx", "parquet"},
+        check_specs=[dg.AssetCheckSpec(name, asset=names.feature_vectors) for name in VECTOR_CHECKS],
+        pool=f"{settings.name}_vectors",
+    )
+    def feature_vectors() -> dg.MaterializeResult:  # type: ignore[type-arg]
+        report = build_vectors(settings)
+        return dg.MaterializeResult(
+            metadata=vector_metadata(report),
+            data_version=dg.DataVersion(vector_version(settings, report.head.index_digest)),
+            check_results=_results(report.verdicts),
+        )
+
+    return feature_vectors
+
+
+def vector_version(settings: Settings, index_digest: str) -> str:
+    """Return the data version of vectors for an index."""
+    return f"{settings.features.extractor}-{index_digest[:32]}"
+
+
+def _results(verdicts: Sequence[Verdict]) -> list[dg.AssetCheckResult]:
+    return [
+        dg.AssetCheckResult(
+            check_name=verdict.check,
+            passed=verdict.passed,
+            severity=severity(verdict),
+            description=verdict.sentence,
+            metadata=dict(verdict.numbers),
+        )
+        for verdict in verdicts
+    ]

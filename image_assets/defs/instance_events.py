@@ -1,0 +1,125 @@
+"""What Dagster's event log holds of a partitioned asset, and events written into it by hand.
+
+A range run handles many partitions in one process, and Dagster's own results cannot say which partition they are of;
+so the events of `image_shards` are logged here. The calls below that Dagster does not document as public are kept in
+this one module.
+"""
+
+import warnings
+from collections.abc import Mapping, Sequence
+
+import dagster as dg
+from dagster._core.definitions.asset_checks.asset_check_evaluation import (
+    AssetCheckEvaluation,
+    AssetCheckEvaluationTargetMaterializationData,
+)
+from dagster._core.definitions.data_version import (
+    CODE_VERSION_TAG,
+    DATA_VERSION_TAG,
+    INPUT_DATA_VERSION_TAG_PREFIX,
+    INPUT_EVENT_POINTER_TAG_PREFIX,
+)
+
+from image_assets.checks.base import Verdict
+
+OBSERVED = dg.DagsterEventType.ASSET_OBSERVATION
+MATERIALIZED = dg.DagsterEventType.ASSET_MATERIALIZATION
+
+
+def recorded_versions(
+    instance: dg.DagsterInstance, asset: dg.AssetKey, event_type: dg.DagsterEventType
+) -> dict[str, str]:
+    """Return the last recorded data version of each partition of an asset."""
+    tags = instance.event_log_storage.get_latest_tags_by_partition(asset, event_type, [DATA_VERSION_TAG])
+    return {partition: found[DATA_VERSION_TAG] for partition, found in tags.items() if DATA_VERSION_TAG in found}
+
+
+def recorded_version(instance: dg.DagsterInstance, asset: dg.AssetKey) -> str | None:
+    """Return the last recorded data version of an asset without partitions."""
+    event = instance.get_latest_materialization_event(asset)
+    materialization = event.asset_materialization if event is not None else None
+    tags = materialization.tags if materialization is not None else None
+    return tags.get(DATA_VERSION_TAG) if tags else None
+
+
+def latest_event_ids(
+    instance: dg.DagsterInstance, asset: dg.AssetKey, event_type: dg.DagsterEventType
+) -> Mapping[str, int]:
+    """Return the storage id of the last event of each partition of an asset."""
+    return instance.event_log_storage.get_latest_storage_id_by_partition(asset, event_type)
+
+
+def observation(asset: dg.AssetKey, partition: str, data_version: str, images: int) -> dg.AssetObservation:
+    """Return the event "this partition now has that version"."""
+    tags = {DATA_VERSION_TAG: data_version}
+    return dg.AssetObservation(asset_key=asset, partition=partition, tags=tags, metadata={"images": images})
+
+
+def version_tags(
+    data_version: str, code_version: str, upstream: dg.AssetKey, upstream_version: str, upstream_event: int | None
+) -> dict[str, str]:
+    """Return the tags that let Dagster tell whether a materialization is stale.
+
+    Without the two about the input it never says so.
+    """
+    tags = {DATA_VERSION_TAG: data_version, CODE_VERSION_TAG: code_version}
+    if upstream_event is not None:
+        name = upstream.to_user_string()
+        tags[f"{INPUT_DATA_VERSION_TAG_PREFIX}/{name}"] = upstream_version
+        tags[f"{INPUT_EVENT_POINTER_TAG_PREFIX}/{name}"] = str(upstream_event)
+    return tags
+
+
+def log_checks(
+    context: dg.AssetExecutionContext,
+    asset: dg.AssetKey,
+    partition: str,
+    verdicts: Sequence[Verdict],
+    *,
+    published: bool,
+) -> None:
+    """Log check results of one partition, aimed at its materialization when there is one.
+
+    Without the target the UI shows them as missing.
+    """
+    target = _target(context.instance, asset, partition) if published else None
+    for verdict in verdicts:
+        evaluation = AssetCheckEvaluation(
+            asset_key=asset,
+            check_name=verdict.check,
+            passed=verdict.passed,
+            metadata=dict(verdict.numbers),
+            target_materialization_data=target,
+            severity=severity(verdict),
+            description=verdict.sentence,
+            partition=partition,
+        )
+        context.log_event(evaluation)
+
+
+def severity(verdict: Verdict) -> dg.AssetCheckSeverity:
+    """Return a verdict's severity in Dagster's terms."""
+    return dg.AssetCheckSeverity.ERROR if verdict.severity == "error" else dg.AssetCheckSeverity.WARN
+
+
+def partitioned_check(name: str, asset: dg.AssetKey, partitions: dg.PartitionsDefinition[str]) -> dg.AssetCheckSpec:
+    """Return the spec of a check that is judged for each partition.
+
+    Partitioned checks are a preview in Dagster; we mean to use them, so that one warning is not shown.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.PreviewWarning)
+        return dg.AssetCheckSpec(name, asset=asset, partitions_def=partitions)
+
+
+def _target(
+    instance: dg.DagsterInstance, asset: dg.AssetKey, partition: str
+) -> AssetCheckEvaluationTargetMaterializationData | None:
+    filters = dg.AssetRecordsFilter(asset_key=asset, asset_partitions=[partition])
+    records = instance.fetch_materializations(filters, limit=1).records
+    if not records:
+        return None
+    record = records[0]
+    return AssetCheckEvaluationTargetMaterializationData(
+        storage_id=record.storage_id, run_id=record.run_id, timestamp=record.timestamp
+    )

@@ -1,0 +1,154 @@
+"""The sensor: what the source and the settings want against what is there; state with state, so nothing is lost."""
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import dagster as dg
+
+from image_assets.core.errors import ImageAssetsError
+from image_assets.core.index import combine_data_versions
+from image_assets.defs.attempts import Attempts
+from image_assets.defs.index_assets import vector_version
+from image_assets.defs.instance_events import MATERIALIZED, OBSERVED, observation, recorded_version, recorded_versions
+from image_assets.defs.names import Names
+from image_assets.pipeline.detect import State, detect
+from image_assets.settings import Settings
+
+DATASET_TAG = "image_assets/dataset"
+_RANGE_START = "dagster/asset_partition_range_start"
+_RANGE_END = "dagster/asset_partition_range_end"
+_ACTIVE = [
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+
+
+def source_sensor(settings: Settings, names: Names, jobs: "Jobs") -> dg.SensorDefinition:
+    """Return the sensor of one dataset; it is on from the start."""
+
+    @dg.sensor(
+        name=f"{settings.name}_source_sensor",
+        jobs=[jobs.everything, jobs.assembly],
+        minimum_interval_seconds=settings.trigger.interval_s,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description=f"Lists {settings.source.path} and asks for runs of exactly the shards that changed.",
+    )
+    def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        try:
+            state = detect(settings)
+        except ImageAssetsError as error:
+            # A missing source is no defect of the sensor: say it in one line and look again at the next tick.
+            return dg.SkipReason(str(error))
+        return evaluate(context, state, names, jobs)
+
+    return sensor
+
+
+@dataclass(frozen=True, slots=True)
+class Jobs:
+    """The two jobs of a dataset: everything, and only what is assembled from committed shards."""
+
+    everything: dg.UnresolvedAssetJobDefinition
+    assembly: dg.UnresolvedAssetJobDefinition
+
+
+def evaluate(context: dg.SensorEvaluationContext, state: State, names: Names, jobs: Jobs) -> dg.SensorResult:
+    """Return what one look at the source leads to."""
+    settings, now = state.settings, time.time()
+    instance = context.instance
+    seen = recorded_versions(instance, names.raw_listing, OBSERVED)
+    events = [
+        observation(names.raw_listing, shard, fingerprint, state.wanted.listing.shard(shard).num_rows)
+        for shard, fingerprint in state.wanted.fingerprints.items()
+        if seen.get(shard) != fingerprint
+    ]
+    attempts = Attempts.from_cursor(context.cursor)
+    shards = _wanted_shards(instance, state, names)
+    assembled = _wanted_assembly(instance, state, names)
+    wanted = shards | assembled
+    if _busy(instance, settings.name):
+        reason = "a run for this dataset is under way; looking again after it"
+        return dg.SensorResult(skip_reason=reason, asset_events=events, cursor=attempts.to_cursor())
+    due = attempts.due(wanted, settings.trigger, now)
+    due_shards = [shard for shard in shards if shard in due]
+    # A run of shards assembles the index as well, so that is asked for alone only when no shard is due.
+    asked = due_shards or due
+    after = attempts.after(wanted, [*asked, *(assembled if due_shards else ())], now)
+    if due_shards:
+        request = _request(state, jobs.everything, due_shards, after, wanted)
+    elif due:
+        request = _request(state, jobs.assembly, (), after, wanted)
+    else:
+        skip = _why_nothing(attempts.exhausted(wanted, settings.trigger), wanted)
+        return dg.SensorResult(skip_reason=skip, asset_events=events, cursor=after.to_cursor())
+    return dg.SensorResult(run_requests=[request], asset_events=events, cursor=after.to_cursor())
+
+
+def _wanted_shards(instance: dg.DagsterInstance, state: State, names: Names) -> dict[str, str]:
+    """Return the shards to run: those whose commit is behind, and those whose commit Dagster has not been told of."""
+    told = recorded_versions(instance, names.image_shards, MATERIALIZED)
+    wanted = {shard: state.wanted.data_version(shard) for shard in state.wanted.fingerprints}
+    return {
+        shard: version for shard, version in wanted.items() if state.is_touched(shard) or told.get(shard) != version
+    }
+
+
+def _wanted_assembly(instance: dg.DagsterInstance, state: State, names: Names) -> dict[str, str]:
+    """Return which of index and vectors do not follow the last commits."""
+    settings, index = state.settings, state.index
+    if not state.heads:
+        return {}
+    version = combine_data_versions({shard: head.data_version for shard, head in state.heads.items()})
+    wanted = {}
+    if index is None or index.data_version != version or recorded_version(instance, names.training_index) != version:
+        wanted["training_index"] = version
+    if settings.features.extractor != "none":
+        expected = vector_version(settings, index.digest) if index is not None else version
+        if wanted or recorded_version(instance, names.feature_vectors) != expected:
+            wanted["feature_vectors"] = expected
+    return wanted
+
+
+def _busy(instance: dg.DagsterInstance, dataset: str) -> bool:
+    filters = dg.RunsFilter(tags={DATASET_TAG: dataset}, statuses=_ACTIVE)
+    return bool(instance.get_run_records(filters, limit=1))
+
+
+def _request(
+    state: State,
+    job: dg.UnresolvedAssetJobDefinition,
+    shards: Sequence[str],
+    attempts: Attempts,
+    wanted: Mapping[str, str],
+) -> dg.RunRequest:
+    """Return one run from the lowest to the highest shard; what did not change in between costs nothing.
+
+    The key names the state asked for, the state it starts from and the attempt: asking twice for one is no new run,
+    and a state that comes back later is.
+    """
+    counts = {name: item.count for name, item in attempts.open.items() if name in wanted}
+    commits = {shard: head.number for shard, head in state.heads.items()}
+    text = json.dumps([sorted(wanted.items()), sorted(counts.items()), sorted(commits.items())])
+    # The sensor asks again by itself: a retry by the daemon beside it would be a second run for the same thing.
+    tags = {DATASET_TAG: state.settings.name, "dagster/max_retries": "0"}
+    if shards:
+        tags |= {_RANGE_START: shards[0], _RANGE_END: shards[-1]}
+    run_key = hashlib.sha256(text.encode()).hexdigest()[:32]
+    return dg.RunRequest(run_key=run_key, job_name=job.name, tags=tags)
+
+
+def _why_nothing(exhausted: Sequence[str], wanted: Mapping[str, str]) -> str:
+    if exhausted:
+        return (
+            f"gave up on {', '.join(exhausted[:8])} after the last attempt: see the failed runs; "
+            "a change in the source or the settings, or a run by hand, starts again"
+        )
+    if wanted:
+        return f"waiting before asking again for {', '.join(list(wanted)[:8])}"
+    return "nothing changed"

@@ -1,0 +1,84 @@
+"""`image_shards`: preprocessed images, any range of shards in one process, each committed and reported on its own."""
+
+from typing import Any
+
+import dagster as dg
+
+from image_assets.checks import SHARD_CHECKS
+from image_assets.defs.instance_events import OBSERVED, latest_event_ids, log_checks, partitioned_check, version_tags
+from image_assets.defs.metadata import shard_metadata
+from image_assets.defs.names import Names
+from image_assets.pipeline.detect import State
+from image_assets.pipeline.logs import pipeline_log
+from image_assets.pipeline.preprocess import ShardReport
+from image_assets.pipeline.recipe import recipe_id_of
+from image_assets.pipeline.run import update_shards
+from image_assets.settings import Settings
+
+
+class ShardsConfig(dg.Config):
+    """What a person can ask of a run in the launchpad."""
+
+    allow_deletes: bool = False
+    recheck: bool = False
+
+
+def image_shards_asset(settings: Settings, names: Names) -> dg.AssetsDefinition:
+    """Return the asset; materializing it does what changed in its partitions and nothing else."""
+    spec = dg.AssetSpec(
+        names.image_shards,
+        deps=[names.raw_listing],
+        group_name=settings.name,
+        description="Decoded, oriented, resized and encoded images in Parquet segments, and a manifest of each shard.",
+        partitions_def=names.partitions,
+        code_version=recipe_id_of(settings),
+        kinds={"parquet", "pillow"},
+        # Its materializations are logged by hand, with their partitions: Dagster must not add one of its own.
+        skippable=True,
+    )
+
+    @dg.multi_asset(
+        name=f"{settings.name}__image_shards",
+        specs=[spec],
+        check_specs=[partitioned_check(name, names.image_shards, names.partitions) for name in SHARD_CHECKS],
+        can_subset=True,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        pool=f"{settings.name}_shards",
+    )
+    def image_shards(context: dg.AssetExecutionContext, config: ShardsConfig) -> None:
+        observed = latest_event_ids(context.instance, names.raw_listing, OBSERVED)
+
+        def on_shard(report: ShardReport, _: State) -> None:
+            _log_shard(context, settings, names, report, observed.get(report.shard))
+
+        with pipeline_log(settings):
+            reports, _ = update_shards(settings, context.partition_keys, allow_deletes=config.allow_deletes,
+                                       recheck=config.recheck, on_shard=on_shard)  # fmt: skip
+        refused = [report for report in reports if not report.published]
+        if refused:
+            raise _refusal(refused)
+
+    return image_shards
+
+
+def _log_shard(
+    context: dg.AssetExecutionContext, settings: Settings, names: Names, report: ShardReport, observed: int | None
+) -> None:
+    head = report.head
+    if report.published:
+        tags = version_tags(head.data_version, head.recipe_id, names.raw_listing, head.fingerprint, observed)
+        metadata = shard_metadata(settings, report)
+        context.log_event(
+            dg.AssetMaterialization(names.image_shards, partition=report.shard, metadata=metadata, tags=tags)
+        )
+    log_checks(context, names.image_shards, report.shard, report.verdicts, published=report.published)
+
+
+def _refusal(refused: list[ShardReport]) -> dg.Failure:
+    sentences: dict[str, Any] = {
+        report.shard: " ".join(verdict.sentence for verdict in report.verdicts if verdict.blocks) for report in refused
+    }
+    description = f"{len(refused)} shards were refused by their checks and keep their last good state: " + "; ".join(
+        f"{shard}: {sentence}" for shard, sentence in list(sentences.items())[:8]
+    )
+    return dg.Failure(description=description, metadata=sentences, allow_retries=False)

@@ -1,0 +1,169 @@
+"""Tasks in worker processes of this machine; a worker that dies or hangs costs its task and is replaced."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from multiprocessing.connection import Connection, wait
+from typing import IO, Any
+
+from image_assets.core.errors import EngineError
+from image_assets.engines.base import Beat, Done, Lost, R, T
+
+_START_TIMEOUT_S = 60.0
+
+
+class LocalEngine:
+    """A few worker processes, each fed one task at a time over its own socket.
+
+    Workers are started as fresh interpreters and not forked: a fork copies locks that the parent's threads hold,
+    and a fresh one does not import the parent's main module (Dagster's costs 100 MB).
+    """
+
+    def __init__(self, workers: int, item_timeout_s: float) -> None:
+        self._limit = workers
+        self._item_timeout_s = item_timeout_s
+        self._workers: list[_Worker] = []
+        self._started = 0
+
+    def map(self, function: Callable[[T, Beat], R], tasks: Iterable[T]) -> Iterator[Done[T, R] | Lost[T]]:
+        """Yield each task's outcome as it comes.
+
+        Raises:
+            ImageAssetsError: what the function raised, as it raised it.
+            EngineError: a worker cannot be started.
+        """
+        queue = iter(tasks)
+        for known in self._workers:
+            known.function_sent = False
+        more = True
+        while True:
+            while more and (worker := self._idle_worker()) is not None:
+                task = next(queue, _END)
+                if task is _END:
+                    more = False
+                else:
+                    worker.give(function, task)
+            if not any(worker.busy for worker in self._workers):
+                return
+            yield from self._collect()
+
+    def __enter__(self) -> "LocalEngine":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        for worker in self._workers:
+            worker.stop()
+        self._workers.clear()
+
+    def _idle_worker(self) -> "_Worker | None":
+        for worker in self._workers:
+            if not worker.busy:
+                return worker
+        if len(self._workers) < self._limit:
+            self._workers.append(_Worker())
+            return self._workers[-1]
+        return None
+
+    def _collect(self) -> Iterator[Any]:
+        """Wait until something happens, then yield the outcomes that are in."""
+        busy = {worker.connection: worker for worker in self._workers if worker.busy}
+        deadline = min(worker.deadline(self._item_timeout_s) for worker in busy.values())
+        ready = wait(list(busy), timeout=max(0.0, deadline - time.monotonic()))
+        for connection in ready:
+            worker = busy[connection]  # type: ignore[index]
+            try:
+                outcome = worker.receive()
+            except (EOFError, OSError):
+                yield self._bury(worker, "decoder_crashed", worker.epitaph())
+                continue
+            if outcome is not None:
+                yield outcome
+        now = time.monotonic()
+        for worker in busy.values():
+            if worker.busy and worker.deadline(self._item_timeout_s) <= now:
+                yield self._bury(worker, "decoder_timeout", f"longer than {self._item_timeout_s:g} s")
+
+    def _bury(self, worker: "_Worker", reason: str, detail: str) -> Lost[Any]:
+        self._workers.remove(worker)
+        worker.stop()
+        if not worker.started:
+            raise EngineError(f"a worker process could not start: {detail}")
+        return Lost(worker.task, worker.position, reason, detail)
+
+
+_END: Any = object()
+
+
+class _Worker:
+    """One worker process and what it is on."""
+
+    def __init__(self) -> None:
+        ours, theirs = socket.socketpair()
+        self.errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
+        command = [sys.executable, "-c", _COMMAND, str(theirs.fileno())]
+        try:
+            # Its own session, so that Ctrl-C reaches the run alone, which then stops its workers.
+            self.process = subprocess.Popen(
+                command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=self.errors, stderr=self.errors,
+                start_new_session=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            )  # fmt: skip
+        except OSError as error:
+            raise EngineError(f"a worker process could not start: {error}") from error
+        finally:
+            theirs.close()
+        self.connection = Connection(ours.detach())
+        self.busy = self.started = self.function_sent = False
+        self.task: Any = None
+        self.position = 0
+        self.beat_at = time.monotonic()
+
+    def give(self, function: object, task: object) -> None:
+        self.task, self.position, self.busy, self.beat_at = task, 0, True, time.monotonic()
+        try:
+            if not self.function_sent:
+                self.connection.send(("function", function))
+                self.function_sent = True
+            self.connection.send(("task", task))
+        except OSError:
+            return  # it died while idle: the next receive says so, and the task is lost and asked for again
+
+    def receive(self) -> Done[Any, Any] | None:
+        """Return an outcome, or None after a sign of life.
+
+        Raises:
+            EOFError: the worker died.
+        """
+        kind, value = self.connection.recv()
+        self.beat_at, self.started = time.monotonic(), True
+        if kind == "beat":
+            self.position = value
+            return None
+        self.busy = False
+        if kind == "error":
+            raise value
+        return Done(self.task, value)
+
+    def deadline(self, item_timeout_s: float) -> float:
+        return self.beat_at + (item_timeout_s if self.started else _START_TIMEOUT_S + item_timeout_s)
+
+    def epitaph(self) -> str:
+        """Return what is known of a death: the signal or exit code, and the last line it wrote."""
+        code = self.process.wait()
+        cause = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        self.errors.seek(max(0, self.errors.seek(0, os.SEEK_END) - 4096))
+        lines = self.errors.read().decode("utf-8", "replace").strip().splitlines()
+        return f"{cause}{': ' + lines[-1][:200] if lines else ''}"
+
+    def stop(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self.connection.close()
+        self.errors.close()
+
+
+_COMMAND = "import sys; from image_assets.engines.worker import serve; serve(int(sys.argv[1]))"

@@ -1,0 +1,61 @@
+"""What a format gets and gives: a stream of samples in, one file out, written aside and published whole."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+Normalization = Literal["none", "0-1", "-1-1", "imagenet"]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Some consecutive samples.
+
+    ``rows`` has INDEX_SCHEMA; ``images`` is uint8 of shape (n, height, width, channels), or None when the format
+    did not ask for pixels.
+    """
+
+    rows: pa.Table
+    images: NDArray[np.uint8] | None
+
+
+@dataclass(frozen=True, slots=True)
+class SampleStream:
+    """A published dataset as a format sees it; can be gone through more than once.
+
+    ``batches(with_images)`` yields every sample once, in index order, a bounded number at a time. ``image_shape`` is
+    (height, width, channels), the same for every sample.
+    """
+
+    dataset: str
+    digest: str
+    rows: int
+    image_shape: tuple[int, int, int]
+    batches: Callable[[bool], Iterator[Batch]]
+
+
+@dataclass(frozen=True, slots=True)
+class ExportOptions:
+    """What a user can choose: pixels in table formats (``image_array``), and how tensors are scaled."""
+
+    image_array: bool = False
+    normalization: Normalization = "none"
+
+
+class Format(Protocol):
+    """Writes one kind of file. The same samples and options give the same bytes."""
+
+    suffix: str
+
+    def write(self, samples: SampleStream, target: Path, options: ExportOptions) -> None:
+        """Write ``target``, a path in an existing folder, holding one batch in memory at a time.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        ...

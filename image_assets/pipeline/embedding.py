@@ -1,0 +1,180 @@
+"""Feature vectors for every row of the newest index; only output images that no vector exists for are embedded."""
+
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from image_assets.checks import VECTOR_CHECKS
+from image_assets.checks.base import VectorEvidence, Verdict
+from image_assets.core.errors import DatasetError
+from image_assets.core.index import IndexHead
+from image_assets.features import build_extractor
+from image_assets.features.base import Extractor
+from image_assets.pipeline.pixels import stored_pixels
+from image_assets.settings import Settings
+from image_assets.storage import layout
+from image_assets.storage.identity import open_store
+from image_assets.storage.indexes import iter_index, latest_index, read_index_head
+from image_assets.storage.store import Store
+from image_assets.storage.vectors import (
+    CHUNK_ROWS,
+    VectorChunks,
+    VectorHead,
+    iter_vectors,
+    publish_vectors,
+    read_vector_head,
+    staged_vectors,
+    vectors_of,
+    write_chunk,
+)
+
+_COLUMNS = ["id", "output_sha256", "segment", "row"]
+# Images decoded and embedded together: 32 of 224x224 are 5 MB.
+_BATCH_IMAGES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class VectorReport:
+    """The aligned vector file after this step; ``embedded`` output images were new to the extractor."""
+
+    head: VectorHead
+    embedded: int
+    verdicts: tuple[Verdict, ...]
+    published: bool
+
+
+def build_vectors(settings: Settings) -> VectorReport:
+    """Bring ``feature_vectors.parquet`` in line with the newest index.
+
+    Raises:
+        DatasetError: there is no index yet, or the settings want no vectors.
+        ConfigError: the extractor does not exist.
+        StoreError: the store does not answer or a file is damaged.
+    """
+    if settings.features.extractor == "none":
+        raise DatasetError("the settings want no feature vectors (features.extractor: none)")
+    store = open_store(settings)
+    number = latest_index(store)
+    if not number:
+        raise DatasetError("there is no index to make vectors for; materialize training_index first")
+    index = read_index_head(store, number)
+    extractor = open_extractor(settings, store)
+    before = read_vector_head(store)
+    if before is not None and _is_aligned(before, index, extractor):
+        return VectorReport(before, 0, judge_vectors(settings, store, index, iter_vectors(store)), published=False)
+    embedded = _embed_missing(store, index, extractor)
+    head = VectorHead(extractor.name, extractor.digest, extractor.dim, index.number, index.digest, index.rows)
+    with staged_vectors(head, _aligned(store, index, extractor)) as staged:
+        verdicts = judge_vectors(settings, store, index, _read_staged(staged))
+        if refused := " ".join(verdict.sentence for verdict in verdicts if verdict.blocks):
+            raise DatasetError(f"feature vectors were not published: {refused}")
+        publish_vectors(store, staged)
+    return VectorReport(head, embedded, verdicts, published=True)
+
+
+def open_extractor(settings: Settings, store: Store) -> Extractor:
+    """Return the dataset's extractor; what it builds once is kept beside the data when the store is a folder.
+
+    Raises:
+        ConfigError: the extractor does not exist.
+    """
+    cache = store.folder / layout.MODELS if store.folder else Path(tempfile.gettempdir()) / "image-assets-models"
+    threads = settings.workers or os.cpu_count() or 1
+    return build_extractor(settings.features.extractor, cache_dir=cache, threads=threads)
+
+
+def judge_vectors(
+    settings: Settings, store: Store, index: IndexHead, vectors: Iterable[pa.Table]
+) -> tuple[Verdict, ...]:
+    """Return every vector check's verdict on an aligned file's rows against an index.
+
+    Raises:
+        StoreError: the store does not answer or a file is damaged.
+    """
+    rows = misaligned = infinite = 0
+    ids = _of_size(iter_index(store, index.number, columns=["id"]))
+    for piece in _of_size(vectors):
+        rows += piece.num_rows
+        infinite += int(np.sum(~np.isfinite(vectors_of(piece)).all(axis=1)))
+        wanted = next(ids, None)
+        both = min(wanted.num_rows, piece.num_rows) if wanted is not None else 0
+        if wanted is not None:
+            misaligned += int(np.sum(wanted["id"].to_numpy()[:both] != piece["id"].to_numpy()[:both]))
+    evidence = VectorEvidence(index.rows, rows, misaligned, infinite)
+    return tuple(check(evidence, settings.checks) for check in VECTOR_CHECKS.values())
+
+
+def _read_staged(path: Path) -> Iterator[pa.Table]:
+    for batch in pq.ParquetFile(path).iter_batches(batch_size=CHUNK_ROWS):
+        yield pa.Table.from_batches([batch])
+
+
+def _is_aligned(head: VectorHead, index: IndexHead, extractor: Extractor) -> bool:
+    follows = (head.index_number, head.index_digest) == (index.number, index.digest)
+    return follows and head.extractor_digest == extractor.digest
+
+
+def _embed_missing(store: Store, index: IndexHead, extractor: Extractor) -> int:
+    """Embed what is new, keeping each chunk as soon as it is full: a killed run redoes less than one."""
+    known = VectorChunks(store, extractor.digest)
+    queued: set[str] = set()
+    hashes: list[str] = []
+    vectors: list[NDArray[np.float32]] = []
+
+    def flush() -> None:
+        if hashes:
+            write_chunk(store, extractor.digest, hashes, np.concatenate(vectors))
+        hashes.clear()
+        vectors.clear()
+
+    embedded = 0
+    for batch in _missing_batches(store, index, known, queued):
+        hashes.extend(batch["output_sha256"].to_pylist())
+        vectors.append(extractor.embed(_as_rgb(stored_pixels(store, index.recipe_id, batch))))
+        embedded += batch.num_rows
+        if len(hashes) >= CHUNK_ROWS:
+            flush()
+    flush()
+    return embedded
+
+
+def _missing_batches(store: Store, index: IndexHead, known: VectorChunks, queued: set[str]) -> Iterator[pa.Table]:
+    for piece in iter_index(store, index.number, columns=_COLUMNS):
+        mask = []
+        for sha256 in piece["output_sha256"].to_pylist():
+            new = sha256 not in known and sha256 not in queued
+            mask.append(new)
+            if new:
+                queued.add(sha256)
+        missing = piece.filter(pa.array(mask, pa.bool_()))
+        for first in range(0, missing.num_rows, _BATCH_IMAGES):
+            yield missing.slice(first, _BATCH_IMAGES)
+
+
+def _aligned(store: Store, index: IndexHead, extractor: Extractor) -> Iterator[tuple[pa.Table, NDArray[np.float32]]]:
+    chunks = VectorChunks(store, extractor.digest)
+    for piece in iter_index(store, index.number, batch_rows=CHUNK_ROWS, columns=["id", "output_sha256"]):
+        yield piece, chunks.gather(piece["output_sha256"].to_pylist(), extractor.dim)
+
+
+def _of_size(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Cut tables into pieces of CHUNK_ROWS, so that two files can be compared piece by piece."""
+    rest: pa.Table | None = None
+    for table in tables:
+        rest = table if rest is None else pa.concat_tables([rest, table])
+        while rest.num_rows >= CHUNK_ROWS:
+            yield rest.slice(0, CHUNK_ROWS)
+            rest = rest.slice(CHUNK_ROWS)
+    if rest is not None and rest.num_rows:
+        yield rest
+
+
+def _as_rgb(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return images if images.shape[3] == 3 else np.repeat(images, 3, axis=3)

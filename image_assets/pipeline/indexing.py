@@ -1,0 +1,150 @@
+"""Assemble the training index from the last commits, check it, publish it; nothing when it is already that."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from image_assets.checks import INDEX_CHECKS
+from image_assets.checks.base import IndexEvidence, Verdict
+from image_assets.core.errors import CommitConflictError, DatasetError
+from image_assets.core.index import IndexHead, digest_of, index_rows
+from image_assets.core.manifest import ManifestHead
+from image_assets.core.sample import OK
+from image_assets.core.sharding import shard_names
+from image_assets.pipeline.detect import committed_heads, is_outdated
+from image_assets.pipeline.metrics import run_metrics
+from image_assets.settings import Settings
+from image_assets.storage.identity import open_store
+from image_assets.storage.indexes import (
+    iter_index,
+    latest_index,
+    mend_latest_copy,
+    publish_index,
+    read_index_head,
+    staged_index,
+)
+from image_assets.storage.manifests import read_manifest
+from image_assets.storage.store import Store
+
+_TRIES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class IndexReport:
+    """The newest index after this step: published by it, kept as it was, or held back with the reason in ``why``."""
+
+    head: IndexHead
+    verdicts: tuple[Verdict, ...]
+    published: bool
+    why: str
+
+
+def build_index(settings: Settings) -> IndexReport:
+    """Publish an index of the last commits, unless the newest one is that, or the commits are half of a change.
+
+    Raises:
+        DatasetError: nothing was ever published and nothing can be now.
+        StoreError: the store does not answer or a manifest is damaged.
+    """
+    store = open_store(settings)
+    for _ in range(_TRIES):
+        # The number is taken before the commits are looked at: an index of older commits then never gets a newer one.
+        number = latest_index(store)
+        before = read_index_head(store, number) if number else None
+        heads = committed_heads(store, shard_names(settings.num_shards))
+        hindrance = _hindrance(settings, heads, before)
+        if before is not None and (hindrance or before.commits == _commits(heads)):
+            mend_latest_copy(store, number)
+            why = hindrance or "nothing changed"
+            verdicts = judge_index(settings, store, before, iter_index(store, number, columns=["id"]))
+            return IndexReport(before, verdicts, published=False, why=why)
+        if hindrance:
+            raise DatasetError(hindrance)
+        try:
+            return _publish(settings, store, number + 1, heads, before)
+        except CommitConflictError:
+            continue
+    raise CommitConflictError(f"other runs published an index first, {_TRIES} times; run again")
+
+
+def judge_index(settings: Settings, store: Store, head: IndexHead, pieces: Iterable[pa.Table]) -> tuple[Verdict, ...]:
+    """Return every index check's verdict.
+
+    Args:
+        pieces: the index's rows as they were written; the id column is enough.
+
+    Raises:
+        StoreError: the store does not answer or a manifest is damaged.
+    """
+    promised = 0
+    for shard, number in head.commits.items():
+        rows = read_manifest(store, shard, number, ["status", "variants"]).rows
+        promised += pc.sum(rows.filter(pc.equal(rows["status"], OK))["variants"]).as_py() or 0
+    # 64 bits of each id: 8 bytes a row, and a false alarm once in 10^7 indexes of a million rows.
+    words = [np.array([int(text[:16], 16) for text in piece["id"].to_pylist()], np.uint64) for piece in pieces]
+    ids = np.concatenate([np.empty(0, np.uint64), *words])
+    missing = tuple(shard for shard in shard_names(settings.num_shards) if shard not in head.commits)
+    evidence = IndexEvidence(head, promised, len(ids), len(np.unique(ids)), missing)
+    return tuple(check(evidence, settings.checks) for check in INDEX_CHECKS.values())
+
+
+def _hindrance(settings: Settings, heads: dict[str, ManifestHead], before: IndexHead | None) -> str:
+    """Return why these commits must not become an index yet, or nothing.
+
+    A changed recipe or number of shards arrives shard by shard; readers see all of it or none.
+    """
+    if not heads:
+        return "no shard was published yet; materialize image_shards first"
+    if len({head.recipe_id for head in heads.values()}) > 1:
+        return "a changed recipe has not reached every shard yet; the index stays as it is until it has"
+    missing = [shard for shard in shard_names(settings.num_shards) if shard not in heads]
+    if before is not None and before.num_shards != settings.num_shards:
+        missing += [shard for shard, head in heads.items() if is_outdated(head, before, settings.num_shards)]
+        if missing:
+            return (
+                f"a changed number of shards has not reached every shard yet ({', '.join(sorted(missing)[:4])}); "
+                "the index stays as it is until it has"
+            )
+    return ""
+
+
+def _publish(
+    settings: Settings, store: Store, number: int, heads: dict[str, ManifestHead], before: IndexHead | None
+) -> IndexReport:
+    # The digest stands in the file's head, so the rows are gone through twice and never held.
+    rows, digest = digest_of(_pieces(store, heads))
+    head = IndexHead(
+        dataset=settings.name,
+        number=number,
+        digest=digest,
+        rows=rows,
+        recipe_id=next(iter(heads.values())).recipe_id,
+        num_shards=settings.num_shards,
+        created_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        commits=_commits(heads),
+        data_versions={shard: head.data_version for shard, head in heads.items()},
+        totals=run_metrics(settings, list(heads.values()), missing_shards=settings.num_shards - len(heads)),
+    )
+    with staged_index(head, _pieces(store, heads)) as staged:
+        verdicts = judge_index(settings, store, head, pq.ParquetFile(staged).iter_batches(columns=["id"]))
+        refused = " ".join(verdict.sentence for verdict in verdicts if verdict.blocks)
+        if not refused:
+            publish_index(store, number, staged)
+            return IndexReport(head, verdicts, published=True, why="")
+    if before is None:
+        raise DatasetError(f"the index was not published: {refused}")
+    return IndexReport(before, verdicts, published=False, why=f"not published: {refused}")
+
+
+def _pieces(store: Store, heads: dict[str, ManifestHead]) -> Iterator[pa.Table]:
+    for shard, head in heads.items():
+        yield index_rows(read_manifest(store, shard, head.number).rows)
+
+
+def _commits(heads: dict[str, ManifestHead]) -> dict[str, int]:
+    return {shard: head.number for shard, head in heads.items()}

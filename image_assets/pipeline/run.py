@@ -1,0 +1,103 @@
+"""The whole job once: detect, preprocess what changed, index, vectors, exports."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from image_assets.pipeline.exporting import write_exports
+
+from image_assets.core.errors import CommitConflictError
+from image_assets.core.manifest import Counts
+from image_assets.core.sharding import shard_names
+from image_assets.engines import build_engine
+from image_assets.pipeline.detect import State, detect
+from image_assets.pipeline.embedding import VectorReport, build_vectors
+from image_assets.pipeline.indexing import IndexReport, build_index
+from image_assets.pipeline.logs import log_listing, log_shard
+from image_assets.pipeline.preprocess import ShardConflictsError, ShardReport, preprocess_shards
+from image_assets.settings import Settings
+from image_assets.storage.identity import open_store
+
+# Runs that keep overtaking this one on the same shards mean that it is not needed.
+_TRIES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """What one run did. ``index`` is None when nothing was ever published; ``vectors`` when none are wanted."""
+
+    shards: tuple[ShardReport, ...]
+    index: IndexReport | None
+    vectors: VectorReport | None
+    ignored_files: int
+    notes: tuple[str, ...]
+    seconds: float
+
+    @property
+    def counts(self) -> Counts:
+        """The counts of all shards together."""
+        return sum((report.counts for report in self.shards), Counts())
+
+
+def run_dataset(
+    settings: Settings, *, allow_deletes: bool = False, recheck: bool = False, on_shard: "OnShard | None" = None
+) -> RunReport:
+    """Bring a dataset in line with its source; do only what changed.
+
+    Args:
+        on_shard: called with each shard's report and the number of images the source holds.
+
+    Raises:
+        ImageAssetsError: something is wrong with more than single images.
+    """
+    started_at = time.monotonic()
+    reports, state = update_shards(
+        settings, shard_names(settings.num_shards), allow_deletes=allow_deletes, recheck=recheck, on_shard=on_shard
+    )
+    index = vectors = None
+    # Without one published shard there is nothing to assemble, and the reports say why.
+    if any(report.published for report in reports):
+        index = build_index(settings)
+        if settings.features.extractor != "none":
+            vectors = build_vectors(settings)
+        write_exports(open_store(settings), settings.exports)
+    seconds = time.monotonic() - started_at
+    listing = state.wanted.listing
+    return RunReport(tuple(reports), index, vectors, listing.ignored, listing.notes, seconds)
+
+
+def update_shards(
+    settings: Settings,
+    shards: Sequence[str],
+    *,
+    allow_deletes: bool = False,
+    recheck: bool = False,
+    on_shard: "OnShard | None" = None,
+) -> tuple[list[ShardReport], State]:
+    """Bring some shards in line with the source and return their reports in shard order.
+
+    When another run commits one of them first, the source is listed again and the shard planned anew.
+
+    Raises:
+        ImageAssetsError: something is wrong with more than single images.
+    """
+    reports: dict[str, ShardReport] = {}
+    left = list(shards)
+    for _ in range(_TRIES):
+        state = detect(settings, allow_deletes=allow_deletes)
+        log_listing(state)
+        try:
+            with build_engine(settings) as engine:
+                for report in preprocess_shards(state, left, engine, recheck=recheck):
+                    reports[report.shard] = report
+                    log_shard(report)
+                    if on_shard is not None:
+                        on_shard(report, state)
+        except ShardConflictsError as conflicts:
+            left = list(conflicts.shards)
+            continue
+        return [reports[shard] for shard in shards], state
+    raise CommitConflictError(f"other runs committed {', '.join(left)} first, {_TRIES} times; run again")
+
+
+OnShard = Callable[[ShardReport, State], None]

@@ -1,0 +1,81 @@
+"""Re-read everything a published dataset consists of and recompute every hash."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from image_assets.core.errors import DatasetError, StoreError
+from image_assets.core.index import IndexHead, digest_of
+from image_assets.settings import Settings
+from image_assets.storage.identity import open_store
+from image_assets.storage.indexes import iter_index, latest_index, read_index_head
+from image_assets.storage.segments import iter_images, segment_digest
+from image_assets.storage.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyReport:
+    """What was re-read, and one sentence for everything that is wrong."""
+
+    segments: int
+    images: int
+    problems: tuple[str, ...]
+
+
+def verify_dataset(settings: Settings, on_segment: Callable[[], object] | None = None) -> VerifyReport:
+    """Recompute the digest of the newest index, and the hash of every segment and of every image in it.
+
+    Raises:
+        DatasetError: nothing was published yet.
+        StoreError: the store does not answer.
+    """
+    store = open_store(settings)
+    index = newest_index(settings, store)
+    problems = _index_problems(store, index)
+    wanted: dict[str, dict[int, str]] = {}
+    for piece in iter_index(store, index.number, columns=["segment", "row", "output_sha256"]):
+        for row in piece.to_pylist():
+            wanted.setdefault(row["segment"], {})[row["row"]] = row["output_sha256"]
+    images = 0
+    for segment, rows in sorted(wanted.items()):
+        images += len(rows)
+        problems += _segment_problems(store, index.recipe_id, segment, rows)
+        if on_segment is not None:
+            on_segment()
+    return VerifyReport(len(wanted), images, tuple(problems))
+
+
+def newest_index(settings: Settings, store: Store) -> IndexHead:
+    """Return the head of a dataset's newest index.
+
+    Raises:
+        DatasetError: there is none.
+        StoreError: it is damaged.
+    """
+    number = latest_index(store)
+    if not number:
+        raise DatasetError(f"dataset {settings.name!r} in {store.url} has no index yet; run it first")
+    return read_index_head(store, number)
+
+
+def _index_problems(store: Store, index: IndexHead) -> list[str]:
+    rows, digest = digest_of(iter_index(store, index.number))
+    if (rows, digest) != (index.rows, index.digest):
+        return [f"index {index.number}: its rows do not give the digest that it names"]
+    return []
+
+
+def _segment_problems(store: Store, recipe_id: str, segment: str, rows: dict[int, str]) -> list[str]:
+    try:
+        if segment_digest(store, recipe_id, segment) != segment:
+            return [f"segment {segment}: its bytes do not give its name; delete it and run with --recheck"]
+        found = {
+            row: hashlib.sha256(data).hexdigest() for row, data in enumerate(iter_images(store, recipe_id, segment))
+        }
+    except StoreError as error:
+        return [f"segment {segment}: {error}; delete it and run with --recheck"]
+    return [
+        f"segment {segment}, row {row}: the image does not give the hash that the index names"
+        for row, sha256 in sorted(rows.items())
+        if found.get(row) != sha256
+    ]

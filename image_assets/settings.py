@@ -1,0 +1,280 @@
+"""The settings of one dataset: one frozen model, read from one YAML file; units end the names."""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from image_assets.core.errors import ConfigError
+
+# What one transform of the YAML looks like: its name, or {name: {parameter: value}}.
+TransformSpec = str | dict[str, dict[str, Any] | None]
+ColourByte = Annotated[int, Field(ge=0, le=255)]
+
+PRESETS: dict[str, dict[str, Any]] = {
+    # The reference tutorial's output: grayscale PNG, aspect ratio not kept.
+    "zenml-tutorial": {
+        "image": {"width_px": 224, "height_px": 224, "fit": "stretch", "mode": "L"},
+        "output": {"format": "png"},
+    },
+    # A random crop of 70-100 % of the area, 256 px, sharpened, JPEG 90.
+    "remux": {
+        "image": {"width_px": 256, "height_px": 256, "fit": "cover", "mode": "RGB"},
+        "output": {"format": "jpeg", "quality": 90},
+        "transforms": [{"random_crop": {"scale": [0.7, 1.0]}}, "sharpen"],
+    },
+}
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SourceSettings(_Section):
+    """Where the raw images are."""
+
+    kind: str = Field("folder", description="Plug-in that lists and reads the raw images.")
+    path: str = Field(description="Folder of the raw images; relative to the settings file.")
+    follow_symlinks: bool = Field(False, description="Also follow links that lead out of the folder.")
+    extensions: tuple[str, ...] = Field(
+        (),
+        description="File name endings to take, without dot; empty: every ending Pillow knows, and files without one.",
+    )
+
+
+class LabelSettings(_Section):
+    """Where labels come from."""
+
+    kind: Literal["directory", "file", "none"] = Field(
+        "directory", description="directory: name of the first folder below the root; file: from `path`."
+    )
+    path: str | None = Field(None, description="CSV or Parquet file, one row an image; relative to the settings file.")
+    key_column: str = Field("filename", description="Column of the label file that holds the key.")
+    label_column: str = Field("label", description="Column of the label file that holds the label.")
+
+    @model_validator(mode="after")
+    def _path_goes_with_file(self) -> "LabelSettings":
+        if (self.kind == "file") != (self.path is not None):
+            raise ValueError("labels.path goes with labels.kind: file")
+        return self
+
+
+class ImageSettings(_Section):
+    """Size, shape and colours of the outputs."""
+
+    width_px: int = Field(224, ge=1, le=16384, description="Output width.")
+    height_px: int = Field(224, ge=1, le=16384, description="Output height.")
+    fit: Literal["stretch", "cover", "contain"] = Field(
+        "cover", description="stretch: ignore the aspect ratio; cover: fill and crop the middle; contain: fit and pad."
+    )
+    mode: Literal["RGB", "L"] = Field("RGB", description="Colour or grayscale (ITU-R 601 luma).")
+    background: tuple[ColourByte, ColourByte, ColourByte] = Field(
+        (255, 255, 255), description="RGB 0-255 behind transparency and padding."
+    )
+    resizer: str = Field("fast-lanczos3", description="Plug-in that resizes: fast-lanczos3, or pillow-lanczos.")
+
+
+class OutputSettings(_Section):
+    """How outputs are encoded."""
+
+    format: Literal["jpeg", "png"] = Field("jpeg", description="Encoding of the stored images.")
+    quality: int = Field(90, ge=1, le=100, description="JPEG quality; PNG is lossless and ignores it.")
+
+
+class AugmentSettings(_Section):
+    """Augmented variants."""
+
+    variants: int = Field(0, ge=0, le=1000, description="Augmented copies an image, beside the plain one.")
+    transforms: tuple[TransformSpec, ...] = Field(
+        ("random_crop", "random_flip", "random_rotation", "random_brightness", "random_contrast"),
+        description="Drawn anew for each variant.",
+    )
+
+
+class LimitSettings(_Section):
+    """What one image may cost."""
+
+    max_file_bytes: int = Field(256 * 2**20, ge=1, description="A larger raw file becomes `too_large`.")
+    max_pixels: int = Field(
+        178_956_970, ge=1, description="More declared pixels become `bomb` (the default is Pillow's own hard limit)."
+    )
+    max_decode_s: float = Field(30.0, gt=0, description="One image may take this long before its worker is stopped.")
+
+
+class FeatureSettings(_Section):
+    """Feature vectors."""
+
+    extractor: str = Field("efficientnet-lite0", description="Plug-in that makes vectors, or `none`.")
+
+
+class FailedFractionSettings(_Section):
+    """When failed images make a check warn or stop a shard."""
+
+    warn: float = Field(0.01, ge=0, le=1, description="Above this failed fraction (0-1) the check warns.")
+    error: float = Field(0.25, ge=0, le=1, description="Above this failed fraction (0-1) the shard is not published.")
+    min_failed: int = Field(3, ge=1, description="Fewer failed images than this never stop a shard.")
+
+
+class CheckSettings(_Section):
+    """Thresholds of the checks."""
+
+    failed_fraction: FailedFractionSettings = FailedFractionSettings()
+
+
+class TriggerSettings(_Section):
+    """How eagerly the sensor asks for runs."""
+
+    interval_s: int = Field(10, ge=1, description="Least seconds between two looks at the source.")
+    max_attempts: int = Field(3, ge=1, description="Runs asked for one state of the source before giving up on it.")
+    backoff_s: float = Field(30.0, ge=0, description="Wait after the first failed run; doubles with each.")
+
+
+class Settings(_Section):
+    """All settings of one dataset."""
+
+    name: str = Field(
+        description="Dataset name: lower case letters, digits and underscores.", pattern=r"^[a-z][a-z0-9_]{0,62}$"
+    )
+    source: SourceSettings
+    store: str = Field(description="Folder (relative to the settings file) or URL where everything is kept.")
+    num_shards: int = Field(16, ge=1, le=4096, description="Static partitions; 16-64 is the advice.")
+    seed: int = Field(0, ge=0, description="Seed of every random draw.")
+    labels: LabelSettings = LabelSettings()
+    image: ImageSettings = ImageSettings()
+    output: OutputSettings = OutputSettings()
+    transforms: tuple[TransformSpec, ...] = Field((), description="Applied to every image, in this order.")
+    augment: AugmentSettings = AugmentSettings()
+    keep_gps: bool = Field(False, description="Keep GPS latitude and longitude; off: only whether there are any.")
+    limits: LimitSettings = LimitSettings()
+    features: FeatureSettings = FeatureSettings()
+    checks: CheckSettings = CheckSettings()
+    trigger: TriggerSettings = TriggerSettings()
+    exports: tuple[str, ...] = Field(("csv", "json"), description="Formats written beside each new index.")
+    workers: int = Field(
+        2, ge=0, le=256, description="Decoding processes; 0: in the run's own process, without isolation."
+    )
+
+
+def load_settings(path: Path, overrides: Mapping[str, Any] | None = None) -> Settings:
+    """Return the settings of one YAML file, with relative paths resolved against its folder.
+
+    ``preset: NAME`` in the file fills in what the file itself does not say; ``overrides`` (nested like the file)
+    win over both.
+
+    Raises:
+        ConfigError: the file is missing, is no YAML mapping, or holds an unknown or invalid setting.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except IsADirectoryError as error:
+        raise ConfigError(f"settings file {path} is a folder; name a YAML file") from error
+    except FileNotFoundError as error:
+        raise ConfigError(f"settings file {path} does not exist") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"settings file {path} cannot be read: {error}") from error
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"settings file {path} is not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"settings file {path} holds no settings; write `name: value` lines")
+    return make_settings(content, base=path.parent, overrides=overrides, origin=str(path))
+
+
+def load_datasets(folder: Path) -> list[Settings]:
+    """Return the settings of every ``*.yaml`` and ``*.yml`` file in a folder, in order of their names.
+
+    Raises:
+        ConfigError: there is no file, one is wrong, or two name the same dataset or store.
+    """
+    paths = sorted(path for path in folder.glob("*") if path.suffix in {".yaml", ".yml"})
+    if not paths:
+        raise ConfigError(f"no settings file (*.yaml) in {folder.resolve()}; write one for each dataset")
+    datasets = [load_settings(path) for path in paths]
+    for field in ("name", "store"):
+        values = [getattr(settings, field) for settings in datasets]
+        if twice := sorted({value for value in values if values.count(value) > 1}):
+            raise ConfigError(f"two settings files in {folder.resolve()} have the same {field} {twice[0]!r}")
+    return datasets
+
+
+def make_settings(
+    content: Mapping[str, Any], *, base: Path, overrides: Mapping[str, Any] | None = None, origin: str = "settings"
+) -> Settings:
+    """Return validated settings from a mapping shaped like the YAML file.
+
+    Args:
+        base: the folder that relative paths start from.
+        origin: what to call the mapping in an error.
+
+    Raises:
+        ConfigError: a setting is unknown, missing or invalid.
+    """
+    merged = dict(content)
+    preset = merged.pop("preset", None)
+    if preset is not None:
+        if preset not in PRESETS:
+            raise ConfigError(f"{origin}: unknown preset {preset!r}; known: {', '.join(sorted(PRESETS))}")
+        merged = _merge(PRESETS[preset], merged)
+    merged = _merge(merged, overrides or {})
+    try:
+        settings = Settings.model_validate(merged)
+    except ValidationError as error:
+        raise ConfigError(f"{origin}: {_one_line(error)}") from error
+    return _with_resolved_paths(settings, base)
+
+
+def dataset_name_for(folder: Path) -> str:
+    """Return a dataset name for a folder given without settings, distinct for folders of the same name."""
+    stem = re.sub(r"[^a-z0-9]+", "_", folder.name.lower()).strip("_")[:40] or "images"
+    digest = hashlib.blake2b(str(folder.resolve()).encode("utf-8", "surrogateescape"), digest_size=4).hexdigest()
+    return f"{stem if stem[0].isalpha() else 'images_' + stem}_{digest}"
+
+
+def _merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(under)
+    for name, value in over.items():
+        below = merged.get(name)
+        merged[name] = _merge(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
+
+def _one_line(error: ValidationError) -> str:
+    parts = []
+    for item in error.errors():
+        where = ".".join(str(step) for step in item["loc"]) or "settings"
+        what = item["msg"].removeprefix("Value error, ")
+        if item["type"] == "extra_forbidden":
+            what = f"unknown setting; known here: {', '.join(_known_settings(item['loc'][:-1]))}"
+        elif item["type"] != "missing":
+            what += f" (found {item['input']!r})"
+        parts.append(f"{where}: {what}")
+    return "; ".join(parts)
+
+
+def _known_settings(loc: tuple[int | str, ...]) -> list[str]:
+    section: type[BaseModel] = Settings
+    for step in loc:
+        annotation = section.model_fields[str(step)].annotation
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return []
+        section = annotation
+    return sorted(section.model_fields)
+
+
+def _with_resolved_paths(settings: Settings, base: Path) -> Settings:
+    source = settings.source.model_copy(update={"path": _resolve(settings.source.path, base)})
+    labels = settings.labels
+    if labels.path is not None:
+        labels = labels.model_copy(update={"path": _resolve(labels.path, base)})
+    return settings.model_copy(update={"source": source, "labels": labels, "store": _resolve(settings.store, base)})
+
+
+def _resolve(path_or_url: str, base: Path) -> str:
+    if re.match(r"^[a-z][a-z0-9+.-]*://", path_or_url):
+        return path_or_url
+    return str((base / Path(path_or_url).expanduser()).resolve())

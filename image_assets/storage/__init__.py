@@ -1,0 +1,1 @@
+"""The platform's own files: nothing outside this package knows a path in the store."""

@@ -1,0 +1,88 @@
+"""Which bytes are already processed: a sorted index over every segment of a recipe, mapped into memory."""
+
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from image_assets.storage.segments import iter_segments, read_segment
+from image_assets.storage.store import Store
+
+# 40 bytes an image, on disk: a million images take 40 MB of page cache, not of memory.
+_ENTRY = np.dtype([("sha256", "S32"), ("segment", "<u4"), ("row", "<u4")])
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Where processed bytes lie; ``live`` tells a published segment from one that a killed run left behind."""
+
+    segment: str
+    row: int
+    live: bool
+
+
+class ContentIndex:
+    """Lookup of raw bytes' sha256 among the segments of one recipe; cheap to send to another process."""
+
+    def __init__(self, path: Path, segments: tuple[str, ...], live: frozenset[str]) -> None:
+        self._path = path
+        self._segments = segments
+        self._live = live
+        self._entries: NDArray[np.void] | None = None
+
+    def find(self, sha256: str) -> Found | None:
+        """Return where the outputs of these raw bytes lie, or None when they were never processed."""
+        if not self._segments:
+            return None
+        if self._entries is None:
+            self._entries = np.load(self._path, mmap_mode="r")
+        wanted = np.bytes_(bytes.fromhex(sha256))
+        hashes = self._entries["sha256"]
+        at = int(np.searchsorted(hashes, wanted))
+        if at == len(hashes) or hashes[at] != wanted:
+            return None
+        name = self._segments[int(self._entries["segment"][at])]
+        return Found(name, int(self._entries["row"][at]), name in self._live)
+
+    def __getstate__(self) -> tuple[Path, tuple[str, ...], frozenset[str]]:
+        return self._path, self._segments, self._live
+
+    def __setstate__(self, state: tuple[Path, tuple[str, ...], frozenset[str]]) -> None:
+        self._path, self._segments, self._live = state
+        self._entries = None
+
+
+class ContentIndexFile:
+    """Builds a content index in a temporary folder that lives as long as the ``with`` block."""
+
+    def __init__(self, store: Store, recipe_id: str, live: Iterable[str]) -> None:
+        self._store = store
+        self._recipe_id = recipe_id
+        self._live = frozenset(live)
+
+    def __enter__(self) -> ContentIndex:
+        """Raises StoreError when a segment is damaged or the store does not answer."""
+        self._folder = tempfile.TemporaryDirectory(prefix="image-assets-")
+        segments = tuple(sorted(iter_segments(self._store, self._recipe_id)))
+        path = Path(self._folder.name) / "contents.npy"
+        pieces = [self._entries(number, name) for number, name in enumerate(segments)]
+        entries = np.concatenate(pieces) if pieces else np.empty(0, _ENTRY)
+        # Published segments first among equals, so that a copy left behind by a killed run is not preferred.
+        orphan = np.array([name not in self._live for name in segments], bool)[entries["segment"]]
+        np.save(path, entries[np.lexsort((orphan, entries["sha256"]))])
+        return ContentIndex(path, segments, self._live)
+
+    def __exit__(self, *exc: object) -> None:
+        self._folder.cleanup()
+
+    def _entries(self, number: int, name: str) -> NDArray[np.void]:
+        table = read_segment(self._store, self._recipe_id, name, ["sha256", "variant"])
+        first = pc.equal(table["variant"], 0).to_numpy(zero_copy_only=False)
+        hashes = np.array([bytes.fromhex(text) for text in table["sha256"].filter(first).to_pylist()], "S32")
+        entries = np.empty(len(hashes), _ENTRY)
+        entries["sha256"], entries["segment"], entries["row"] = hashes, number, np.flatnonzero(first)
+        return entries

@@ -1,0 +1,38 @@
+"""Which dataset a store belongs to, and in which format: ``store.json``, written once."""
+
+import json
+
+from image_assets.core.errors import StoreError
+from image_assets.core.manifest import FORMAT_VERSION, refuse_newer
+from image_assets.settings import Settings
+from image_assets.storage import layout
+from image_assets.storage.store import Store
+
+
+def open_store(settings: Settings) -> Store:
+    """Return a dataset's store, marked as its own when it is new.
+
+    Raises:
+        StoreError: it belongs to another dataset, is from a newer version, or cannot be written.
+    """
+    store = Store(settings.store)
+    mark = json.dumps({"format_version": FORMAT_VERSION, "dataset": settings.name}).encode()
+    if store.exists(layout.STORE) or not store.put_if_absent(layout.STORE, mark):
+        found = read_identity(store)
+        if found != settings.name:
+            raise StoreError(f"store {store.url} holds dataset {found!r}, not {settings.name!r}; use another store")
+    return store
+
+
+def read_identity(store: Store) -> str:
+    """Return the name of the dataset that a store holds.
+
+    Raises:
+        StoreError: it holds none, is damaged, or is from a newer version.
+    """
+    try:
+        content = json.loads(store.get(layout.STORE).to_pybytes())
+        refuse_newer(int(content["format_version"]), f"store {store.url}")
+        return str(content["dataset"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreError(f"{layout.STORE} in store {store.url} is damaged: {error!r}") from error

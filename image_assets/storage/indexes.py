@@ -1,0 +1,83 @@
+"""Reading and publishing indexes."""
+
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from image_assets.core.errors import CommitConflictError
+from image_assets.core.index import INDEX_SCHEMA, IndexHead, index_head_from_json, index_head_to_json
+from image_assets.core.manifest import HEAD_KEY
+from image_assets.storage import layout
+from image_assets.storage.store import Store
+from image_assets.storage.tables import iter_tables, read_head
+
+
+def latest_index(store: Store) -> int:
+    """Return the number of the newest index, 0 when there is none.
+
+    Raises:
+        StoreError: the store does not answer.
+    """
+    return max((layout.number_of(file.path) for file in store.list(layout.INDEXES)), default=0)
+
+
+def read_index_head(store: Store, number: int) -> IndexHead:
+    """Return an index's head.
+
+    Raises:
+        StoreError: it does not exist, is damaged, or is from a newer version.
+    """
+    return index_head_from_json(read_head(store, layout.index(number)))
+
+
+def iter_index(
+    store: Store, number: int, *, batch_rows: int = 4096, columns: list[str] | None = None
+) -> Iterator[pa.Table]:
+    """Yield an index's rows in order, a piece at a time.
+
+    Raises:
+        StoreError: it does not exist or is damaged.
+    """
+    return iter_tables(store, layout.index(number), batch_rows=batch_rows, columns=columns)
+
+
+@contextmanager
+def staged_index(head: IndexHead, pieces: Iterable[pa.Table]) -> Iterator[Path]:
+    """Write an index to a temporary file, one piece in memory at a time, to be judged before it is published."""
+    with tempfile.TemporaryDirectory(prefix="image-assets-") as folder:
+        path = Path(folder) / "index.parquet"
+        schema = INDEX_SCHEMA.with_metadata({HEAD_KEY: index_head_to_json(head)})
+        with pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True) as writer:
+            for piece in pieces:
+                if piece.num_rows:
+                    writer.write_table(piece.cast(schema))
+        yield path
+
+
+def publish_index(store: Store, number: int, staged: Path) -> None:
+    """Make a staged index the newest, and ``index.parquet`` a copy of it.
+
+    Raises:
+        CommitConflictError: another run published this number first.
+        StoreError: it cannot be written.
+    """
+    if not store.put_if_absent(layout.index(number), staged):
+        raise CommitConflictError(f"another run published index {number} first")
+    store.put(layout.LATEST_INDEX, staged)
+
+
+def mend_latest_copy(store: Store, number: int) -> None:
+    """Make ``index.parquet`` the newest index when a killed run left it behind.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    if store.exists(layout.LATEST_INDEX):
+        head = index_head_from_json(read_head(store, layout.LATEST_INDEX))
+        if head.number == number:
+            return
+    store.put(layout.LATEST_INDEX, store.get(layout.index(number)))

@@ -1,0 +1,74 @@
+"""Reading and committing the manifests of a shard."""
+
+from image_assets.core.errors import CommitConflictError
+from image_assets.core.manifest import MANIFEST_SCHEMA, Manifest, ManifestHead, head_from_json, head_to_json
+from image_assets.storage import layout
+from image_assets.storage.store import Store
+from image_assets.storage.tables import read_head, read_table, to_parquet
+
+
+def latest_commit(store: Store, shard: str) -> int:
+    """Return the number of a shard's last commit, 0 when it has none.
+
+    Raises:
+        StoreError: the store does not answer.
+    """
+    return max((layout.number_of(file.path) for file in store.list(layout.manifests_of(shard))), default=0)
+
+
+def latest_head(store: Store, shard: str) -> ManifestHead | None:
+    """Return the head of a shard's last commit, or None when it has none.
+
+    Raises:
+        StoreError: the store does not answer or the file is damaged.
+    """
+    number = latest_commit(store, shard)
+    return head_from_json(read_head(store, layout.manifest(shard, number))) if number else None
+
+
+def read_manifest(store: Store, shard: str, number: int, columns: list[str] | None = None) -> Manifest:
+    """Return one commit of a shard.
+
+    Raises:
+        StoreError: it does not exist or is damaged.
+    """
+    head, rows = read_table(store, layout.manifest(shard, number), columns)
+    return Manifest(head_from_json(head), rows)
+
+
+def commit_manifest(store: Store, manifest: Manifest) -> None:
+    """Make ``manifest`` the shard's current state.
+
+    Raises:
+        CommitConflictError: another run committed this version first.
+        StoreError: it cannot be written.
+    """
+    head = manifest.head
+    data = to_parquet(manifest.rows.cast(MANIFEST_SCHEMA), head_to_json(head))
+    path = layout.manifest(head.shard, head.number)
+    # A store that answered late may have taken a first try: then what is there is ours.
+    if not store.put_if_absent(path, data) and not store.get(path).equals(data):
+        raise CommitConflictError(f"another run committed version {head.number} of shard {head.shard} first")
+
+
+def keep_rejected(store: Store, manifest: Manifest) -> None:
+    """Put down a manifest that its checks refused, beside the commits, so that its reasons can be read.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    data = to_parquet(manifest.rows.cast(MANIFEST_SCHEMA), head_to_json(manifest.head))
+    store.put(layout.rejected_manifest(manifest.head.shard), data)
+
+
+def read_rejected(store: Store, shard: str) -> Manifest | None:
+    """Return the manifest that a shard's checks refused last, or None.
+
+    Raises:
+        StoreError: it is damaged.
+    """
+    path = layout.rejected_manifest(shard)
+    if not store.exists(path):
+        return None
+    head, rows = read_table(store, path)
+    return Manifest(head_from_json(head), rows)

@@ -1,0 +1,181 @@
+"""Segments: immutable Parquet files of processed images, named by their content."""
+
+import hashlib
+import io
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from image_assets.core.errors import StoreError
+from image_assets.core.manifest import FACT_FIELDS, FORMAT_VERSION, HEAD_KEY
+from image_assets.core.sample import Rendered
+from image_assets.storage import layout
+from image_assets.storage.store import Store
+from image_assets.storage.tables import iter_tables
+
+# Reading one image reads its row group, so row groups stay small: 64 images of 15 kB are 1 MB.
+ROW_GROUP_ROWS = 64
+IMAGE_TYPE = pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])
+SEGMENT_SCHEMA = pa.schema(
+    [
+        pa.field("image", IMAGE_TYPE),
+        pa.field("sha256", pa.string(), nullable=False),
+        pa.field("variant", pa.int32(), nullable=False),
+        pa.field("output_sha256", pa.string(), nullable=False),
+        pa.field("output_bytes", pa.int64(), nullable=False),
+        pa.field("width_px", pa.int32(), nullable=False),
+        pa.field("height_px", pa.int32(), nullable=False),
+        pa.field("format", pa.string(), nullable=False),
+        *FACT_FIELDS,
+    ]
+)
+# With this, Hugging Face `datasets` and the tools that know its metadata show the column as images.
+_HUGGINGFACE = json.dumps({"info": {"features": {"image": {"_type": "Image"}}}}).encode()
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentImage:
+    """One processed image on its way into a segment; its outputs lie in consecutive rows."""
+
+    sha256: str
+    rendered: Rendered
+
+
+def write_segment(store: Store, recipe_id: str, images: Sequence[SegmentImage]) -> str:
+    """Write a segment and return its name, the sha256 of its bytes.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    data = _to_bytes(recipe_id, images)
+    name = hashlib.sha256(data).hexdigest()
+    store.put_if_absent(layout.segment(recipe_id, name), pa.py_buffer(data))
+    return name
+
+
+def read_segment(store: Store, recipe_id: str, name: str, columns: list[str] | None = None) -> pa.Table:
+    """Return a segment's rows; without ``columns`` all but the images.
+
+    Raises:
+        StoreError: it does not exist or is damaged.
+    """
+    columns = columns or [field.name for field in SEGMENT_SCHEMA if field.name != "image"]
+    tables = list(iter_tables(store, layout.segment(recipe_id, name), batch_rows=1 << 16, columns=columns))
+    return pa.concat_tables(tables).combine_chunks()
+
+
+def iter_images(store: Store, recipe_id: str, name: str) -> Iterator[bytes]:
+    """Yield the encoded images of a segment in row order.
+
+    Raises:
+        StoreError: it does not exist or is damaged.
+    """
+    path = layout.segment(recipe_id, name)
+    for table in iter_tables(store, path, batch_rows=ROW_GROUP_ROWS, columns=["image.bytes"]):
+        yield from table["image"].combine_chunks().field("bytes").to_pylist()
+
+
+def segment_digest(store: Store, recipe_id: str, name: str) -> str:
+    """Return the sha256 of a segment's bytes as they are now; it equals the name of a sound one.
+
+    Raises:
+        StoreError: it does not exist or cannot be read.
+    """
+    return hashlib.sha256(store.get(layout.segment(recipe_id, name))).hexdigest()
+
+
+def iter_segments(store: Store, recipe_id: str) -> Iterator[str]:
+    """Yield the names of the segments made with one recipe, whether a commit refers to them or not.
+
+    Raises:
+        StoreError: the store does not answer.
+    """
+    for file in store.list(layout.segments_of(recipe_id)):
+        yield file.path.rsplit("/", 1)[-1].removesuffix(".parquet")
+
+
+class SegmentReader:
+    """Random access to the images of one segment; holds one row group in memory."""
+
+    def __init__(self, store: Store, recipe_id: str, name: str) -> None:
+        """Open a segment.
+
+        Raises:
+            StoreError: it does not exist or is damaged.
+        """
+        path = layout.segment(recipe_id, name)
+        self._path = path
+        self._file = store.open(path)
+        try:
+            self._parquet = pq.ParquetFile(self._file, pre_buffer=False, page_checksum_verification=True)
+        except (pa.ArrowException, OSError) as error:
+            raise StoreError(f"segment {path} is damaged: {str(error).splitlines()[0]}") from error
+        self._group = -1
+        self._images: pa.Array = pa.array([], pa.binary())
+
+    def image(self, row: int) -> bytes:
+        """Return the encoded bytes of the image in one row.
+
+        Raises:
+            StoreError: the segment is damaged or shorter.
+        """
+        group, offset = divmod(row, ROW_GROUP_ROWS)
+        if group != self._group:
+            try:
+                table = self._parquet.read_row_group(group, columns=["image.bytes"])
+            except (pa.ArrowException, OSError, IndexError) as error:
+                raise StoreError(f"segment {self._path} is damaged: {str(error).splitlines()[0]}") from error
+            self._images = table["image"].combine_chunks().field("bytes")
+            self._group = group
+        value: bytes = self._images[offset].as_py()
+        return value
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def _to_bytes(recipe_id: str, images: Sequence[SegmentImage]) -> bytes:
+    rows = []
+    for image in images:
+        facts = asdict(image.rendered.facts)
+        for output in image.rendered.outputs:
+            # The file name inside says content, not key: equal images give equal segments whatever they are called.
+            path = f"{output.sha256[:32]}.{'jpg' if output.format == 'jpeg' else output.format}"
+            rows.append(
+                {
+                    "image": {"bytes": output.data, "path": path},
+                    "sha256": image.sha256,
+                    "variant": output.variant,
+                    "output_sha256": output.sha256,
+                    "output_bytes": len(output.data),
+                    "width_px": output.width_px,
+                    "height_px": output.height_px,
+                    "format": output.format,
+                    **facts,
+                }
+            )
+    head = json.dumps({"format_version": FORMAT_VERSION, "recipe_id": recipe_id}, sort_keys=True).encode()
+    schema = SEGMENT_SCHEMA.with_metadata({HEAD_KEY: head, b"huggingface": _HUGGINGFACE})
+    # JPEG and PNG do not shrink further, the other columns do; a dictionary of images would only cost memory.
+    compression = {name: "zstd" for name in _leaf_names() if not name.startswith("image.")}
+    small = [name for name in _leaf_names() if not name.startswith("image.")]
+    sink = io.BytesIO()
+    pq.write_table(
+        pa.Table.from_pylist(rows, schema=schema),
+        sink,
+        row_group_size=ROW_GROUP_ROWS,
+        compression={**compression, "image.bytes": "none", "image.path": "none"},
+        use_dictionary=small,
+        write_statistics=False,
+        write_page_checksum=True,
+    )
+    return sink.getvalue()
+
+
+def _leaf_names() -> list[str]:
+    names = [field.name for field in SEGMENT_SCHEMA if field.name not in {"image", "flags"}]
+    return ["image.bytes", "image.path", "flags.list.element", *names]

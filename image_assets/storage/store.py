@@ -1,0 +1,117 @@
+"""Bytes at paths: the few verbs that every file of the platform goes through, on any object store or a folder."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import obstore
+import pyarrow as pa
+from obstore.exceptions import BaseError, NotFoundError
+from obstore.store import LocalStore, from_url
+
+from image_assets.core.errors import StoreError
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """One file of a listing; ``path`` is relative to the store."""
+
+    path: str
+    size_bytes: int
+
+
+class Store:
+    """A folder or an object store prefix. Every write is atomic: a file is there whole or not at all."""
+
+    def __init__(self, url: str) -> None:
+        """Open a store; a folder is created if needed.
+
+        Raises:
+            StoreError: the folder cannot be made, or the URL is none that obstore knows.
+        """
+        self.url = url
+        self.folder = None if re.match(r"^[a-z][a-z0-9+.-]*://", url) else Path(url)
+        try:
+            self._store = from_url(url) if self.folder is None else LocalStore(self.folder, mkdir=True)
+        except (BaseError, OSError, ValueError) as error:
+            raise StoreError(f"store {url} cannot be opened: {_first_line(error)}") from error
+
+    def get(self, path: str) -> pa.Buffer:
+        """Return a file's bytes.
+
+        Raises:
+            StoreError: it does not exist or cannot be read.
+        """
+        with self._translating("read", path):
+            return pa.py_buffer(obstore.get(self._store, path).bytes())
+
+    def open(self, path: str) -> pa.NativeFile:
+        """Return a file for random reads, without loading it.
+
+        Raises:
+            StoreError: it does not exist or cannot be read.
+        """
+        with self._translating("open", path):
+            if self.folder is not None:
+                return pa.OSFile(str(self.folder / path))
+            return pa.PythonFile(obstore.open_reader(self._store, path), mode="r")
+
+    def put(self, path: str, data: pa.Buffer | bytes | Path) -> None:
+        """Write a file whole, over one that is there.
+
+        Raises:
+            StoreError: it cannot be written.
+        """
+        with self._translating("write", path):
+            obstore.put(self._store, path, data, use_multipart=False)
+
+    def put_if_absent(self, path: str, data: pa.Buffer | bytes | Path) -> bool:
+        """Write a file whole if there is none; return whether this call wrote it.
+
+        Raises:
+            StoreError: it cannot be written.
+        """
+        with self._translating("write", path):
+            try:
+                # A multipart upload would not honour the condition.
+                obstore.put(self._store, path, data, mode="create", use_multipart=False)
+            except obstore.exceptions.AlreadyExistsError:
+                return False
+        return True
+
+    def exists(self, path: str) -> bool:
+        """Return whether a file is there.
+
+        Raises:
+            StoreError: the store does not answer.
+        """
+        with self._translating("look at", path):
+            try:
+                obstore.head(self._store, path)
+            except (NotFoundError, FileNotFoundError):
+                return False
+        return True
+
+    def list(self, prefix: str) -> Iterator[StoredFile]:
+        """Yield the files below a folder of the store, in no particular order.
+
+        Raises:
+            StoreError: the store does not answer.
+        """
+        with self._translating("list", prefix):
+            for chunk in obstore.list(self._store, prefix=prefix):
+                for entry in chunk:
+                    yield StoredFile(entry["path"], entry["size"])
+
+    @contextmanager
+    def _translating(self, verb: str, path: str) -> Iterator[None]:
+        try:
+            yield
+        except (BaseError, OSError) as error:
+            raise StoreError(f"cannot {verb} {path!r} in store {self.url}: {_first_line(error)}") from error
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().split("\n")[0]

@@ -1,0 +1,42 @@
+"""Functions for engine tests: they must be importable from a worker process."""
+
+import os
+import signal
+import sys
+import time
+
+from image_assets.core.errors import StoreError
+from image_assets.engines.base import Beat
+
+
+def double(task: list[int], beat: Beat) -> list[int]:
+    return [2 * number for number in task]
+
+
+def die_on_13(task: list[int], beat: Beat) -> list[int]:
+    for position, number in enumerate(task):
+        beat(position)
+        if number == 13:
+            print("last words", file=sys.stderr, flush=True)
+            os.kill(os.getpid(), signal.SIGKILL)
+    return task
+
+
+def sleep_on_13(task: list[int], beat: Beat) -> list[int]:
+    for position, number in enumerate(task):
+        beat(position)
+        time.sleep(60 if number == 13 else 0)
+    return task
+
+
+def find_a_full_disk(task: list[int], beat: Beat) -> list[int]:
+    raise StoreError("no space left")
+
+
+def divide_by_zero(task: list[int], beat: Beat) -> list[float]:
+    return [1 / 0]
+
+
+def own_process(task: list[int], beat: Beat) -> int:
+    time.sleep(0.2)
+    return os.getpid()

@@ -1,0 +1,176 @@
+"""The contract of every source, and the oddities of folders."""
+
+import os
+import time
+
+import pytest
+
+from image_assets.core.errors import SourceError, SourceFileError, VanishedError
+from image_assets.core.sharding import bucket_of
+from image_assets.settings import SourceSettings
+from image_assets.sources import SOURCES, build_source
+from image_assets_tests.images import image_bytes, write_image, write_images
+
+LIMIT = 10**6
+
+
+@pytest.fixture
+def root(tmp_path):
+    folder = tmp_path / "raw"
+    folder.mkdir()
+    return folder
+
+
+def folder_source(root, **settings):
+    return build_source(SourceSettings(path=str(root), **settings))
+
+
+def keys(source):
+    return source.list().table["key"].to_pylist()
+
+
+def row(source, key):
+    return next(row for row in source.list().table.to_pylist() if row["key"] == key)
+
+
+@pytest.fixture(params=sorted(SOURCES))
+def source(request, root):
+    """Every source, over the same four images."""
+    write_images(root, 4)
+    return {"folder": lambda: folder_source(root)}[request.param]()
+
+
+def test_a_listing_is_sorted_by_bucket_and_key_and_every_image_can_be_read(source):
+    rows = source.list().table.to_pylist()
+    assert [(row["bucket"], row["key"]) for row in rows] == sorted((bucket_of(row["key"]), row["key"]) for row in rows)
+    for row in rows:
+        raw = source.read(row["key"], row["locator"], max_bytes=LIMIT)
+        assert (raw.version, len(raw.data)) == (row["version"], row["size_bytes"])
+
+
+def test_two_listings_of_the_same_are_equal(source):
+    assert source.list().table.equals(source.list().table)
+
+
+def test_a_missing_image_is_vanished_and_a_large_one_is_refused(source):
+    with pytest.raises(VanishedError):
+        source.read("a/none.jpg", None, max_bytes=LIMIT)
+    with pytest.raises(SourceFileError, match="too_large"):
+        source.read("a/0.jpg", None, max_bytes=10)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "plain.jpg",
+        "with space.jpg",
+        "-leading-dash.jpg",
+        "new\nline.jpg",
+        "comma,quote\".jpg",
+        "per%41cent.jpg",
+        "hash#1.jpg",
+        "ünïcödé-日本.jpg",
+        "e\u0301-decomposed.jpg",  # NFD on disk, NFC in the key
+        "UPPER.JPG",
+        "no_ending",
+        "x" * 251 + ".jpg",  # 255 bytes, the longest name there is
+    ],
+)
+def test_any_name_is_listed_and_read(root, name):
+    (root / name).write_bytes(image_bytes(1))
+    source = folder_source(root)
+    (found,) = source.list().table.to_pylist()
+    assert source.read(found["key"], found["locator"], max_bytes=LIMIT).data == image_bytes(1)
+
+
+def test_names_that_are_no_utf8_or_differ_only_in_normalization_get_keys_of_their_own(root):
+    for name in [b"caf\xe9.jpg", "café.jpg".encode(), "cafe\u0301.jpg".encode()]:
+        with open(os.path.join(os.fsencode(root), name), "wb") as file:
+            file.write(name)
+    source = folder_source(root)
+    rows = source.list().table.to_pylist()
+    assert len({row["key"] for row in rows}) == 3
+    read = {source.read(row["key"], row["locator"], max_bytes=LIMIT).data for row in rows}
+    assert read == {b"caf\xe9.jpg", "café.jpg".encode(), "cafe\u0301.jpg".encode()}
+
+
+def test_hidden_files_and_other_endings_are_no_candidates(root):
+    write_image(root, "a.jpg", 1)
+    for name in [".hidden.jpg", "notes.txt", "labels.csv", "b.jpg.part"]:
+        (root / name).write_bytes(b"x")
+    listing = folder_source(root).list()
+    assert listing.table["key"].to_pylist() == ["a.jpg"]
+    assert listing.ignored == 3
+
+
+def test_links_inside_the_folder_are_read_and_links_out_of_it_are_refused(root, tmp_path):
+    write_image(root, "a.jpg", 1)
+    (root / "inside.jpg").symlink_to("a.jpg")
+    (root / "outside.jpg").symlink_to(write_image(tmp_path, "secret.jpg", 2))
+    (root / "nowhere.jpg").symlink_to("gone.jpg")
+    source = folder_source(root)
+    assert sorted(keys(source)) == ["a.jpg", "inside.jpg", "nowhere.jpg", "outside.jpg"]
+    assert source.read("inside.jpg", None, max_bytes=LIMIT).data == image_bytes(1)
+    with pytest.raises(SourceFileError, match="outside_root"):
+        source.read("outside.jpg", None, max_bytes=LIMIT)
+    with pytest.raises(SourceFileError, match="a link to nothing"):
+        source.read("nowhere.jpg", None, max_bytes=LIMIT)
+    assert folder_source(root, follow_symlinks=True).read("outside.jpg", None, max_bytes=LIMIT).data == image_bytes(2)
+
+
+@pytest.mark.parametrize("follow", [False, True])
+def test_loops_of_linked_folders_end(root, follow):
+    write_image(root, "a/b/c.jpg", 1)
+    (root / "a/b/loop").symlink_to("../..")
+    (root / "self").symlink_to(".")
+    source = folder_source(root, follow_symlinks=follow)
+    assert "a/b/c.jpg" in keys(source)
+    assert len(keys(source)) == 1
+
+
+def test_linked_folders_are_followed_when_asked_and_named_when_not(root, tmp_path):
+    write_image(tmp_path / "elsewhere", "x.jpg", 1)
+    (root / "linked").symlink_to(tmp_path / "elsewhere")
+    assert keys(folder_source(root, follow_symlinks=True)) == ["linked/x.jpg"]
+    listing = folder_source(root).list()
+    assert listing.table.num_rows == 0
+    assert "linked" in listing.notes[0]
+
+
+def test_a_named_pipe_does_not_hang(root):
+    os.mkfifo(root / "pipe.jpg")
+    assert folder_source(root).list().ignored == 1
+
+
+@pytest.mark.parametrize("change", ["bytes", "touch", "same_size_same_mtime"])
+def test_every_change_changes_the_version(root, change):
+    path = write_image(root, "a.jpg", 1)
+    source = folder_source(root)
+    before, status = row(source, "a.jpg")["version"], path.stat()
+    time.sleep(0.02)
+    if change == "touch":
+        os.utime(path)
+    else:
+        path.write_bytes(b"y" * status.st_size)
+    if change == "same_size_same_mtime":
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert row(source, "a.jpg")["version"] != before
+
+
+def test_bytes_are_not_read_under_a_version_that_a_later_write_could_share(root):
+    path = write_image(root, "a.jpg", 1)
+    source = folder_source(root)
+    versions = set()
+    for number in range(5):
+        path.write_bytes(image_bytes(number))
+        versions.add(source.read("a.jpg", None, max_bytes=LIMIT).version)
+    assert len(versions) == 5
+
+
+@pytest.mark.parametrize(("make", "says"), [("missing", "does not exist"), ("file", "is a file")])
+def test_a_root_that_is_no_folder_is_an_error_that_names_it(tmp_path, make, says):
+    path = tmp_path / "raw"
+    if make == "file":
+        path.write_bytes(b"x")
+    with pytest.raises(SourceError, match=f"{path} {says}"):
+        folder_source(path).list()
