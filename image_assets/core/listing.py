@@ -63,7 +63,7 @@ def fingerprint_of(rows: pa.Table) -> str:
 def make_listing(
     keys: Iterable[str], versions: Iterable[str], sizes: Iterable[int], locators: Iterable[bytes | None]
 ) -> pa.Table:
-    """Return a table of :data:`LISTING_SCHEMA` in (bucket, key) order, labels empty; the arguments run in parallel."""
+    """Return a table of :data:`LISTING_SCHEMA` in the order given, labels empty; the arguments run in parallel."""
     keys = list(keys)
     columns = {
         "key": pa.array(keys, pa.string()),
@@ -73,7 +73,11 @@ def make_listing(
         "bucket": pa.array(buckets_of(keys)),
         "label": pa.nulls(len(keys), pa.string()),
     }
-    table = pa.table(columns, schema=LISTING_SCHEMA)
+    return pa.table(columns, schema=LISTING_SCHEMA)
+
+
+def sort_listing(table: pa.Table) -> pa.Table:
+    """Return a listing's table in (bucket, key) order."""
     return table.take(pc.sort_indices(table, [("bucket", "ascending"), ("key", "ascending")])).combine_chunks()
 
 

@@ -41,12 +41,7 @@ class Attempts:
         A new version is due at once. The same one is due again after a backoff that doubles, until it was asked for
         ``max_attempts`` times.
         """
-        due = []
-        for name, version in wanted.items():
-            last = self.open.get(name)
-            if last is None or last.version != version or last.count < settings.max_attempts and now >= last.asked_at + _backoff_s(settings, last.count):
-                due.append(name)
-        return due
+        return [name for name, version in wanted.items() if self._is_due(name, version, settings, now)]
 
     def exhausted(self, wanted: Mapping[str, str], settings: TriggerSettings) -> list[str]:
         """Return what is wanted and not there and will not be asked for again."""
@@ -66,6 +61,12 @@ class Attempts:
             before = still.get(name)
             still[name] = Attempt(wanted[name], (before.count if before is not None else 0) + 1, now)
         return Attempts(still)
+
+    def _is_due(self, name: str, version: str, settings: TriggerSettings, now: float) -> bool:
+        last = self.open.get(name)
+        if last is None or last.version != version:
+            return True
+        return last.count < settings.max_attempts and now >= last.asked_at + _backoff_s(settings, last.count)
 
 
 def _backoff_s(settings: TriggerSettings, count: int) -> float:

@@ -5,7 +5,7 @@ import dagster as dg
 from image_assets.defs.index_assets import feature_vectors_asset, training_index_asset
 from image_assets.defs.listing_asset import raw_listing_asset
 from image_assets.defs.names import names_of
-from image_assets.defs.sensor import Jobs, source_sensor
+from image_assets.defs.sensor import source_sensor
 from image_assets.defs.shards_asset import image_shards_asset
 from image_assets.settings import Settings
 
@@ -17,20 +17,7 @@ def dataset_definitions(settings: Settings) -> dg.Definitions:
     if settings.features.extractor != "none":
         assembled.append(feature_vectors_asset(settings, names))
     shards = image_shards_asset(settings, names)
-    jobs = Jobs(
-        everything=dg.define_asset_job(
-            f"{settings.name}_update",
-            selection=dg.AssetSelection.assets(shards, *assembled),
-            description="Bring the shards of a range up to date, then index and vectors.",
-        ),
-        assembly=dg.define_asset_job(
-            f"{settings.name}_assemble",
-            selection=dg.AssetSelection.assets(*assembled),
-            description="Assemble index and vectors from the committed shards.",
-        ),
-    )
     return dg.Definitions(
         assets=[raw_listing_asset(settings, names), shards, *assembled],
-        jobs=[jobs.everything, jobs.assembly],
-        sensors=[source_sensor(settings, names, jobs)],
+        sensors=[source_sensor(settings, names, shards, assembled)],
     )

@@ -1,5 +1,7 @@
 """`raw_listing`: what the source holds, observed and not made; one partition a shard."""
 
+import warnings
+
 import dagster as dg
 
 from image_assets.defs.names import Names
@@ -10,14 +12,16 @@ from image_assets.settings import Settings
 def raw_listing_asset(settings: Settings, names: Names) -> dg.SourceAsset:
     """Return the observable asset; its data version is the fingerprint of a shard's part of the listing."""
 
-    @dg.observable_source_asset(
-        key=names.raw_listing,
-        group_name=settings.name,
-        partitions_def=names.partitions,
-        description=f"Raw images in `{settings.source.path}`: key, version and size of each. The sensor observes it.",
-        metadata={"source": settings.source.path, "kind": settings.source.kind},
-    )
     def raw_listing() -> dg.DataVersionsByPartition:
         return dg.DataVersionsByPartition(dict(detect(settings).wanted.fingerprints))
 
-    return raw_listing
+    with warnings.catch_warnings():
+        # Beta in Dagster, and the only kind of asset whose observations make what is downstream stale.
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        return dg.observable_source_asset(
+            key=names.raw_listing,
+            group_name=settings.name,
+            partitions_def=names.partitions,
+            description=f"Raw images in `{settings.source.path}`: key, version, size. The sensor observes it.",
+            metadata={"source": settings.source.path, "kind": settings.source.kind},
+        )(raw_listing)

@@ -10,7 +10,7 @@ from image_assets.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """Keys, group and partitions of one dataset."""
+    """Keys, partitions and jobs of one dataset."""
 
     dataset: str
     partitions: dg.StaticPartitionsDefinition
@@ -34,6 +34,16 @@ class Names:
     def feature_vectors(self) -> dg.AssetKey:
         """One vector a row of the index."""
         return dg.AssetKey([self.dataset, "feature_vectors"])
+
+    @property
+    def update_job(self) -> str:
+        """Brings a range of shards up to date, then what is assembled from them."""
+        return f"{self.dataset}_update"
+
+    @property
+    def assemble_job(self) -> str:
+        """Assembles index and vectors alone."""
+        return f"{self.dataset}_assemble"
 
 
 def names_of(settings: Settings) -> Names:

@@ -4,7 +4,6 @@ import hashlib
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import dagster as dg
 
@@ -29,12 +28,24 @@ _ACTIVE = [
 ]
 
 
-def source_sensor(settings: Settings, names: Names, jobs: "Jobs") -> dg.SensorDefinition:
-    """Return the sensor of one dataset; it is on from the start."""
+def source_sensor(
+    settings: Settings, names: Names, shards: dg.AssetsDefinition, assembled: Sequence[dg.AssetsDefinition]
+) -> dg.SensorDefinition:
+    """Return the sensor of one dataset and with it the two jobs it asks for; it is on from the start."""
+    update = dg.define_asset_job(
+        names.update_job,
+        selection=dg.AssetSelection.assets(shards, *assembled),
+        description="Bring the shards of a range up to date, then index and vectors.",
+    )
+    assemble = dg.define_asset_job(
+        names.assemble_job,
+        selection=dg.AssetSelection.assets(*assembled),
+        description="Assemble index and vectors from the committed shards.",
+    )
 
     @dg.sensor(
         name=f"{settings.name}_source_sensor",
-        jobs=[jobs.everything, jobs.assembly],
+        jobs=[update, assemble],
         minimum_interval_seconds=settings.trigger.interval_s,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=f"Lists {settings.source.path} and asks for runs of exactly the shards that changed.",
@@ -45,20 +56,12 @@ def source_sensor(settings: Settings, names: Names, jobs: "Jobs") -> dg.SensorDe
         except ImageAssetsError as error:
             # A missing source is no defect of the sensor: say it in one line and look again at the next tick.
             return dg.SkipReason(str(error))
-        return evaluate(context, state, names, jobs)
+        return evaluate(context, state, names)
 
     return sensor
 
 
-@dataclass(frozen=True, slots=True)
-class Jobs:
-    """The two jobs of a dataset: everything, and only what is assembled from committed shards."""
-
-    everything: dg.UnresolvedAssetJobDefinition
-    assembly: dg.UnresolvedAssetJobDefinition
-
-
-def evaluate(context: dg.SensorEvaluationContext, state: State, names: Names, jobs: Jobs) -> dg.SensorResult:
+def evaluate(context: dg.SensorEvaluationContext, state: State, names: Names) -> dg.SensorResult:
     """Return what one look at the source leads to."""
     settings, now = state.settings, time.time()
     instance = context.instance
@@ -81,9 +84,9 @@ def evaluate(context: dg.SensorEvaluationContext, state: State, names: Names, jo
     asked = due_shards or due
     after = attempts.after(wanted, [*asked, *(assembled if due_shards else ())], now)
     if due_shards:
-        request = _request(state, jobs.everything, due_shards, after, wanted)
+        request = _request(state, names.update_job, due_shards, after, wanted)
     elif due:
-        request = _request(state, jobs.assembly, (), after, wanted)
+        request = _request(state, names.assemble_job, (), after, wanted)
     else:
         skip = _why_nothing(attempts.exhausted(wanted, settings.trigger), wanted)
         return dg.SensorResult(skip_reason=skip, asset_events=events, cursor=after.to_cursor())
@@ -122,7 +125,7 @@ def _busy(instance: dg.DagsterInstance, dataset: str) -> bool:
 
 def _request(
     state: State,
-    job: dg.UnresolvedAssetJobDefinition,
+    job_name: str,
     shards: Sequence[str],
     attempts: Attempts,
     wanted: Mapping[str, str],
@@ -140,7 +143,7 @@ def _request(
     if shards:
         tags |= {_RANGE_START: shards[0], _RANGE_END: shards[-1]}
     run_key = hashlib.sha256(text.encode()).hexdigest()[:32]
-    return dg.RunRequest(run_key=run_key, job_name=job.name, tags=tags)
+    return dg.RunRequest(run_key=run_key, job_name=job_name, tags=tags)
 
 
 def _why_nothing(exhausted: Sequence[str], wanted: Mapping[str, str]) -> str:

@@ -12,9 +12,9 @@ from image_assets.pipeline.labels import label_listing
 from image_assets.pipeline.recipe import recipe_id_of
 from image_assets.settings import Settings
 from image_assets.sources import build_source
-from image_assets.storage.identity import open_store
+from image_assets.storage.identity import look_into_store
 from image_assets.storage.indexes import latest_index, read_index_head
-from image_assets.storage.manifests import latest_head
+from image_assets.storage.manifests import latest_head, read_manifest_head
 from image_assets.storage.store import Store
 
 
@@ -37,13 +37,15 @@ class State:
 
     ``heads`` holds each shard's last commit (shards without one are left out) as it was *before* the source was
     listed: a commit on top of them is refused when another run, with a newer listing perhaps, was faster. ``index``
-    is the newest index then.
+    is the newest index then, and ``foreign`` the commits it was built from when that was with another number of
+    shards: what the dataset consists of until the present layout is complete.
     """
 
     settings: Settings
     wanted: Wanted
     heads: dict[str, ManifestHead]
     index: IndexHead | None
+    foreign: tuple[ManifestHead, ...] = ()
 
     def is_touched(self, shard: str) -> bool:
         """Return whether a shard's last commit is not what the listing wants."""
@@ -56,6 +58,11 @@ class State:
         if head is None or is_outdated(head, self.index, self.settings.num_shards):
             return None
         return head
+
+    def base(self) -> list[ManifestHead]:
+        """Return the commits that the dataset consists of, in whatever number of shards."""
+        current = [head for shard in self.heads if (head := self.current(shard)) is not None]
+        return [*current, *self.foreign]
 
     def touched(self) -> list[str]:
         """Return the touched shards in shard order."""
@@ -71,13 +78,14 @@ def detect(settings: Settings, *, allow_deletes: bool = False) -> State:
         ConfigError: the label file or the recipe is wrong.
     """
     recipe_id = recipe_id_of(settings)
-    store = open_store(settings)
+    store = look_into_store(settings)
     heads = committed_heads(store, shard_names(settings.num_shards))
     number = latest_index(store)
     index = read_index_head(store, number) if number else None
     wanted = list_wanted(settings, recipe_id)
-    _refuse_vanished_source(wanted, heads, allow_deletes=allow_deletes)
-    return State(settings, wanted, heads, index)
+    state = State(settings, wanted, heads, index, _foreign_heads(settings, store, index))
+    _refuse_vanished_source(state, allow_deletes=allow_deletes)
+    return state
 
 
 def list_wanted(settings: Settings, recipe_id: str) -> Wanted:
@@ -107,14 +115,20 @@ def is_outdated(head: ManifestHead, index: IndexHead | None, num_shards: int) ->
     return index is not None and index.num_shards != num_shards and head.after_index < index.number
 
 
-def _refuse_vanished_source(wanted: Wanted, heads: dict[str, ManifestHead], *, allow_deletes: bool) -> None:
+def _foreign_heads(settings: Settings, store: Store, index: IndexHead | None) -> tuple[ManifestHead, ...]:
+    if index is None or index.num_shards == settings.num_shards:
+        return ()
+    return tuple(read_manifest_head(store, shard, number) for shard, number in index.commits.items())
+
+
+def _refuse_vanished_source(state: State, *, allow_deletes: bool) -> None:
     """Accept the listing unless it would empty a dataset: an unmounted disk looks like an empty folder.
 
     Raises:
         SourceError: the source holds no image and the dataset does.
     """
-    held = sum(head.images for head in heads.values())
-    if held and not wanted.listing.table.num_rows and not allow_deletes:
+    held = sum(head.images for head in state.foreign or state.heads.values())
+    if held and not state.wanted.listing.table.num_rows and not allow_deletes:
         raise SourceError(
             f"the source holds no image and the dataset holds {held}: nothing is deleted; "
             "check that the source is mounted, or confirm with --allow-deletes"

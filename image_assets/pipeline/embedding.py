@@ -50,8 +50,12 @@ class VectorReport:
     published: bool
 
 
-def build_vectors(settings: Settings) -> VectorReport:
+def build_vectors(settings: Settings, *, rejudge: bool = True) -> VectorReport:
     """Bring ``feature_vectors.parquet`` in line with the newest index.
+
+    Args:
+        rejudge: also compare the extractor's weights and run the checks on a file that stays as it is; without it the
+            file is taken as it is when it names the index and the extractor.
 
     Raises:
         DatasetError: there is no index yet, or the settings want no vectors.
@@ -65,9 +69,12 @@ def build_vectors(settings: Settings) -> VectorReport:
     if not number:
         raise DatasetError("there is no index to make vectors for; materialize training_index first")
     index = read_index_head(store, number)
-    extractor = open_extractor(settings, store)
     before = read_vector_head(store)
-    if before is not None and _is_aligned(before, index, extractor):
+    named = settings.features.extractor
+    if not rejudge and before is not None and _follows(before, index) and before.extractor == named:
+        return VectorReport(before, 0, (), published=False)
+    extractor = open_extractor(settings, store)
+    if before is not None and _follows(before, index) and before.extractor_digest == extractor.digest:
         return VectorReport(before, 0, judge_vectors(settings, store, index, iter_vectors(store)), published=False)
     embedded = _embed_missing(store, index, extractor)
     head = VectorHead(extractor.name, extractor.digest, extractor.dim, index.number, index.digest, index.rows)
@@ -116,9 +123,8 @@ def _read_staged(path: Path) -> Iterator[pa.Table]:
         yield pa.Table.from_batches([batch])
 
 
-def _is_aligned(head: VectorHead, index: IndexHead, extractor: Extractor) -> bool:
-    follows = (head.index_number, head.index_digest) == (index.number, index.digest)
-    return follows and head.extractor_digest == extractor.digest
+def _follows(head: VectorHead, index: IndexHead) -> bool:
+    return (head.index_number, head.index_digest) == (index.number, index.digest)
 
 
 def _embed_missing(store: Store, index: IndexHead, extractor: Extractor) -> int:

@@ -44,8 +44,11 @@ class IndexReport:
     why: str
 
 
-def build_index(settings: Settings) -> IndexReport:
+def build_index(settings: Settings, *, rejudge: bool = True) -> IndexReport:
     """Publish an index of the last commits, unless the newest one is that, or the commits are half of a change.
+
+    Args:
+        rejudge: also run the checks on an index that stays as it is; they read all of it.
 
     Raises:
         DatasetError: nothing was ever published and nothing can be now.
@@ -61,7 +64,8 @@ def build_index(settings: Settings) -> IndexReport:
         if before is not None and (hindrance or before.commits == _commits(heads)):
             mend_latest_copy(store, number)
             why = hindrance or "nothing changed"
-            verdicts = judge_index(settings, store, before, iter_index(store, number, columns=["id"]))
+            ids = iter_index(store, number, columns=["id"])
+            verdicts = judge_index(settings, store, before, ids) if rejudge else ()
             return IndexReport(before, verdicts, published=False, why=why)
         if hindrance:
             raise DatasetError(hindrance)

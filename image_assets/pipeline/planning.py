@@ -14,8 +14,8 @@ from image_assets.pipeline.work import CHANGED, KEPT, MOVED, NEW
 from image_assets.settings import Settings
 from image_assets.sources import build_source
 from image_assets.storage.contents import ContentIndex, ContentIndexFile
+from image_assets.storage.identity import look_into_store
 from image_assets.storage.segments import iter_segments
-from image_assets.storage.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +45,10 @@ def plan_dataset(settings: Settings, *, allow_deletes: bool = False) -> PlanRepo
         (unchanged_report(head).counts for shard, head in state.heads.items() if shard not in touched), Counts()
     )
     read_bytes = 0
-    store = Store(settings.store)
+    store = look_into_store(settings)
     recipe_id = state.wanted.recipe_id
-    with ContentIndexFile(store, recipe_id, live_segments(store, state.heads.values())) as contents:
-        failures = known_failures(store, state.heads.values(), touched, recipe_id)
+    with ContentIndexFile(store, recipe_id, live_segments(store, state.base())) as contents:
+        failures = known_failures(store, state.base(), touched, recipe_id)
         foresight = _Foresight(state, contents, set(failures))
         present = frozenset(iter_segments(store, recipe_id))
         for shard in touched:

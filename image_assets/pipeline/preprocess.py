@@ -25,8 +25,10 @@ from image_assets.storage.manifests import commit_manifest, keep_rejected
 from image_assets.storage.segments import iter_segments
 from image_assets.storage.store import Store
 
-# A task is what a dead worker costs, and what two workers share the end of a run in.
-TASK_IMAGES = 128
+# A task is what a dead worker costs, and what the workers wait for at the end of a run: 1/64 of it, within limits. It
+# is also a segment, so that it must not be small without need.
+TASKS_A_RUN = 64
+LEAST_TASK_IMAGES, MOST_TASK_IMAGES = 32, 256
 TASK_BYTES = 32 * 2**20
 
 
@@ -75,8 +77,8 @@ def preprocess_shards(
     if touched:
         store = Store(state.settings.store)
         recipe_id = state.wanted.recipe_id
-        with ContentIndexFile(store, recipe_id, live_segments(store, state.heads.values())) as contents:
-            failures = known_failures(store, state.heads.values(), touched, recipe_id)
+        with ContentIndexFile(store, recipe_id, live_segments(store, state.base())) as contents:
+            failures = known_failures(store, state.base(), touched, recipe_id)
             function = Preprocessor(state.settings, recipe_id, contents, failures)
             yield from _Run(state, store, engine, function).shards(touched)
 
@@ -129,11 +131,13 @@ class _Run:
 
     def _tasks(self, shards: Sequence[str]) -> Iterator[Task]:
         """Plan one shard after the other, as the engine asks for work."""
+        listed = sum(self._state.wanted.listing.shard(shard).num_rows for shard in shards)
+        task_images = min(max(listed // TASKS_A_RUN, LEAST_TASK_IMAGES), MOST_TASK_IMAGES)
         for shard in shards:
             rows = self._state.wanted.listing.shard(shard)
             previous = previous_manifest(self._store, shard, self._state)
             plan = plan_shard(shard, rows, previous, self._state.wanted.recipe_id, self._present)
-            tasks = [Task(shard, piece) for piece in _pieces(plan.work)]
+            tasks = [Task(shard, piece) for piece in _pieces(plan.work, task_images)]
             self._pending[shard] = _Pending(plan, rows.num_rows, len(tasks), time.monotonic())
             if not tasks:
                 self._finished.append(shard)
@@ -215,11 +219,11 @@ def _counts(pending: _Pending) -> Counts:
     )
 
 
-def _pieces(work: pa.Table) -> Iterator[pa.Table]:
+def _pieces(work: pa.Table, task_images: int) -> Iterator[pa.Table]:
     """Cut a shard's work into tasks; the cuts depend on the listing alone, not on the number of workers."""
     first, size_bytes = 0, 0
     for position, size in enumerate(work["size_bytes"].to_pylist()):
-        if position > first and (position - first >= TASK_IMAGES or size_bytes + size > TASK_BYTES):
+        if position > first and (position - first >= task_images or size_bytes + size > TASK_BYTES):
             yield work.slice(first, position - first)
             first, size_bytes = position, 0
         size_bytes += size

@@ -23,14 +23,12 @@ def previous_manifest(store: Store, shard: str, state: State) -> Manifest | None
     head = state.current(shard)
     if head is not None:
         return read_manifest(store, shard, head.number)
-    if state.index is None or state.index.num_shards == state.settings.num_shards:
-        return None
     first, end = bucket_range(shard)
     pieces = []
-    for other, commit in state.index.commits.items():
-        low, high = bucket_range(other)
+    for other in state.foreign:
+        low, high = bucket_range(other.shard)
         if low < end and first < high:
-            pieces.append(read_manifest(store, other, commit))
+            pieces.append(read_manifest(store, other.shard, other.number))
     if not pieces or len({piece.head.recipe_id for piece in pieces}) > 1:
         return None
     rows = pa.concat_tables([piece.rows for piece in pieces])

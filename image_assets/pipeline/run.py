@@ -57,9 +57,11 @@ def run_dataset(
     index = vectors = None
     # Without one published shard there is nothing to assemble, and the reports say why.
     if any(report.published for report in reports):
-        index = build_index(settings)
+        # On a quiet run even reading the whole index to check it again would be felt.
+        rejudge = not all(report.unchanged for report in reports)
+        index = build_index(settings, rejudge=rejudge)
         if settings.features.extractor != "none":
-            vectors = build_vectors(settings)
+            vectors = build_vectors(settings, rejudge=rejudge)
         write_exports(open_store(settings), settings.exports)
     seconds = time.monotonic() - started_at
     listing = state.wanted.listing
@@ -84,6 +86,7 @@ def update_shards(
     reports: dict[str, ShardReport] = {}
     left = list(shards)
     for _ in range(_TRIES):
+        open_store(settings)
         state = detect(settings, allow_deletes=allow_deletes)
         log_listing(state)
         try:

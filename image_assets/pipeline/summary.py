@@ -17,7 +17,7 @@ from image_assets.pipeline.preprocess import ShardReport
 from image_assets.pipeline.run import OnShard, RunReport, run_dataset
 from image_assets.pipeline.verify import newest_index, verify_dataset
 from image_assets.settings import Settings
-from image_assets.storage.identity import open_store
+from image_assets.storage.identity import look_into_store
 
 
 def run_summary(
@@ -76,7 +76,7 @@ def status_summary(settings: Settings) -> dict[str, Any]:
         DatasetError: nothing was published yet.
         StoreError: the store does not answer or belongs to another dataset.
     """
-    store = open_store(settings)
+    store = look_into_store(settings)
     index = newest_index(settings, store)
     heads = committed_heads(store, shard_names(index.num_shards))
     missing = index.num_shards - len(heads)

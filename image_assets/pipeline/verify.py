@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from image_assets.core.errors import DatasetError, StoreError
 from image_assets.core.index import IndexHead, digest_of
 from image_assets.settings import Settings
-from image_assets.storage.identity import open_store
+from image_assets.storage.identity import look_into_store
 from image_assets.storage.indexes import iter_index, latest_index, read_index_head
 from image_assets.storage.segments import iter_images, segment_digest
 from image_assets.storage.store import Store
@@ -29,7 +29,7 @@ def verify_dataset(settings: Settings, on_segment: Callable[[], object] | None =
         DatasetError: nothing was published yet.
         StoreError: the store does not answer.
     """
-    store = open_store(settings)
+    store = look_into_store(settings)
     index = newest_index(settings, store)
     problems = _index_problems(store, index)
     wanted: dict[str, dict[int, str]] = {}

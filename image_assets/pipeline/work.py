@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
@@ -227,7 +227,7 @@ def _how_known(work: Row, sha256: str, *, live: bool) -> str:
 
 
 def _columns_of(segment: str, first: int, rendered: Rendered) -> Row:
-    facts = asdict(rendered.facts)
+    facts = rendered.facts.as_dict()
     rows = [
         {"output_sha256": output.sha256, "width_px": output.width_px, "height_px": output.height_px,
          "format": output.format, "output_bytes": len(output.data), **facts}

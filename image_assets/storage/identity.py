@@ -18,9 +18,19 @@ def open_store(settings: Settings) -> Store:
     store = Store(settings.store)
     mark = json.dumps({"format_version": FORMAT_VERSION, "dataset": settings.name}).encode()
     if store.exists(layout.STORE) or not store.put_if_absent(layout.STORE, mark):
-        found = read_identity(store)
-        if found != settings.name:
-            raise StoreError(f"store {store.url} holds dataset {found!r}, not {settings.name!r}; use another store")
+        _refuse_other(store, settings)
+    return store
+
+
+def look_into_store(settings: Settings) -> Store:
+    """Return a dataset's store for reading; nothing is created, and one that is not there looks empty.
+
+    Raises:
+        StoreError: it belongs to another dataset, or is from a newer version.
+    """
+    store = Store(settings.store, create=False)
+    if store.exists(layout.STORE):
+        _refuse_other(store, settings)
     return store
 
 
@@ -36,3 +46,9 @@ def read_identity(store: Store) -> str:
         return str(content["dataset"])
     except (ValueError, KeyError, TypeError) as error:
         raise StoreError(f"{layout.STORE} in store {store.url} is damaged: {error!r}") from error
+
+
+def _refuse_other(store: Store, settings: Settings) -> None:
+    found = read_identity(store)
+    if found != settings.name:
+        raise StoreError(f"store {store.url} holds dataset {found!r}, not {settings.name!r}; use another store")

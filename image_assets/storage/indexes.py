@@ -80,4 +80,4 @@ def mend_latest_copy(store: Store, number: int) -> None:
         head = index_head_from_json(read_head(store, layout.LATEST_INDEX))
         if head.number == number:
             return
-    store.put(layout.LATEST_INDEX, store.get(layout.index(number)))
+    store.put(layout.LATEST_INDEX, store.get(layout.index(number)).to_pybytes())

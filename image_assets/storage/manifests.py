@@ -23,7 +23,16 @@ def latest_head(store: Store, shard: str) -> ManifestHead | None:
         StoreError: the store does not answer or the file is damaged.
     """
     number = latest_commit(store, shard)
-    return head_from_json(read_head(store, layout.manifest(shard, number))) if number else None
+    return read_manifest_head(store, shard, number) if number else None
+
+
+def read_manifest_head(store: Store, shard: str, number: int) -> ManifestHead:
+    """Return the head of one commit of a shard.
+
+    Raises:
+        StoreError: it does not exist or is damaged.
+    """
+    return head_from_json(read_head(store, layout.manifest(shard, number)))
 
 
 def read_manifest(store: Store, shard: str, number: int, columns: list[str] | None = None) -> Manifest:
@@ -47,7 +56,7 @@ def commit_manifest(store: Store, manifest: Manifest) -> None:
     data = to_parquet(manifest.rows.cast(MANIFEST_SCHEMA), head_to_json(head))
     path = layout.manifest(head.shard, head.number)
     # A store that answered late may have taken a first try: then what is there is ours.
-    if not store.put_if_absent(path, data) and not store.get(path).equals(data):
+    if not store.put_if_absent(path, data) and store.get(path).to_pybytes() != data:
         raise CommitConflictError(f"another run committed version {head.number} of shard {head.shard} first")
 
 

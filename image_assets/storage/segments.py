@@ -4,7 +4,7 @@ import hashlib
 import io
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -52,7 +52,7 @@ def write_segment(store: Store, recipe_id: str, images: Sequence[SegmentImage]) 
     """
     data = _to_bytes(recipe_id, images)
     name = hashlib.sha256(data).hexdigest()
-    store.put_if_absent(layout.segment(recipe_id, name), pa.py_buffer(data))
+    store.put_if_absent(layout.segment(recipe_id, name), data)
     return name
 
 
@@ -141,7 +141,7 @@ class SegmentReader:
 def _to_bytes(recipe_id: str, images: Sequence[SegmentImage]) -> bytes:
     rows = []
     for image in images:
-        facts = asdict(image.rendered.facts)
+        facts = image.rendered.facts.as_dict()
         for output in image.rendered.outputs:
             # The file name inside says content, not key: equal images give equal segments whatever they are called.
             path = f"{output.sha256[:32]}.{'jpg' if output.format == 'jpeg' else output.format}"

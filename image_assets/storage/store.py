@@ -9,7 +9,7 @@ from pathlib import Path
 import obstore
 import pyarrow as pa
 from obstore.exceptions import BaseError, NotFoundError
-from obstore.store import LocalStore, from_url
+from obstore.store import LocalStore, MemoryStore, ObjectStore, from_url
 
 from image_assets.core.errors import StoreError
 
@@ -25,16 +25,22 @@ class StoredFile:
 class Store:
     """A folder or an object store prefix. Every write is atomic: a file is there whole or not at all."""
 
-    def __init__(self, url: str) -> None:
-        """Open a store; a folder is created if needed.
+    def __init__(self, url: str, *, create: bool = True) -> None:
+        """Open a store; a folder is created if needed, or without ``create`` looked at as if it were empty.
 
         Raises:
             StoreError: the folder cannot be made, or the URL is none that obstore knows.
         """
         self.url = url
         self.folder = None if re.match(r"^[a-z][a-z0-9+.-]*://", url) else Path(url)
+        self._store: ObjectStore
         try:
-            self._store = from_url(url) if self.folder is None else LocalStore(self.folder, mkdir=True)
+            if self.folder is None:
+                self._store = from_url(url)
+            elif create or self.folder.exists():
+                self._store = LocalStore(self.folder, mkdir=create)
+            else:
+                self._store = MemoryStore()
         except (BaseError, OSError, ValueError) as error:
             raise StoreError(f"store {url} cannot be opened: {_first_line(error)}") from error
 
@@ -58,7 +64,7 @@ class Store:
                 return pa.OSFile(str(self.folder / path))
             return pa.PythonFile(obstore.open_reader(self._store, path), mode="r")
 
-    def put(self, path: str, data: pa.Buffer | bytes | Path) -> None:
+    def put(self, path: str, data: bytes | Path) -> None:
         """Write a file whole, over one that is there.
 
         Raises:
@@ -67,7 +73,7 @@ class Store:
         with self._translating("write", path):
             obstore.put(self._store, path, data, use_multipart=False)
 
-    def put_if_absent(self, path: str, data: pa.Buffer | bytes | Path) -> bool:
+    def put_if_absent(self, path: str, data: bytes | Path) -> bool:
         """Write a file whole if there is none; return whether this call wrote it.
 
         Raises:

@@ -11,12 +11,12 @@ from image_assets.core.manifest import HEAD_KEY
 from image_assets.storage.store import Store
 
 
-def to_parquet(table: pa.Table, head: bytes) -> pa.Buffer:
+def to_parquet(table: pa.Table, head: bytes) -> bytes:
     """Return a table as the bytes of a Parquet file: zstd, with page checksums, the same bytes for the same table."""
     sink = io.BytesIO()
     schema = table.schema.with_metadata({HEAD_KEY: head})
     pq.write_table(table.cast(schema), sink, compression="zstd", write_page_checksum=True)
-    return pa.py_buffer(sink.getvalue())
+    return sink.getvalue()
 
 
 def read_head(store: Store, path: str) -> bytes:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from image_assets.core.listing import LISTING_SCHEMA, Listing, fingerprint_of, make_listing
+from image_assets.core.listing import LISTING_SCHEMA, Listing, fingerprint_of, make_listing, sort_listing
 from image_assets.core.manifest import MANIFEST_SCHEMA, Manifest, ManifestHead
 from image_assets.core.planning import plan_shard
 from image_assets.core.sharding import bucket_of, shard_names
@@ -16,6 +16,7 @@ PRESENT = frozenset({"seg"})
 def wanted(entries):
     """Listing rows of {key: (version, label)}."""
     table = make_listing(list(entries), [v for v, _ in entries.values()], [1] * len(entries), [None] * len(entries))
+    table = sort_listing(table)
     labels = [entries[key][1] for key in table["key"].to_pylist()]
     return Listing(table).with_labels(pa.array(labels, pa.string())).table
 

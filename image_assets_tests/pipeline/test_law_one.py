@@ -8,7 +8,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
@@ -51,7 +51,12 @@ class Dataset(RuleBasedStateMachine):
         return path if path.exists() else next((item for item in sorted(self.raw.rglob("*.*"))), None)
 
     def options(self):
-        return {"output": {"format": "jpeg", **RECIPES[self.recipe]}, "num_shards": self.num_shards}
+        # A refused shard is no part of this law: no fraction of failed images stops one here.
+        return {
+            "output": {"format": "jpeg", **RECIPES[self.recipe]},
+            "num_shards": self.num_shards,
+            "checks": {"failed_fraction": {"error": 1.0}},
+        }
 
     @rule(name=names, number=numbers)
     def write(self, name, number):
@@ -134,5 +139,9 @@ class Dataset(RuleBasedStateMachine):
 
 TestLawOne = Dataset.TestCase
 TestLawOne.settings = settings(
-    max_examples=25, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=300,
+    stateful_step_count=20,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=set(Phase) - {Phase.shrink},  # a step takes 0.1 s: shrinking a failure would take an hour
 )

@@ -1,0 +1,88 @@
+"""Plug-ins that change pixels: one file and one line here each."""
+
+import importlib
+
+from pydantic import ValidationError
+
+from image_assets.core.errors import ConfigError
+from image_assets.settings import TransformSpec
+from image_assets.transforms.base import Transform
+from image_assets.transforms.center_crop import CenterCrop
+from image_assets.transforms.grayscale import Grayscale
+from image_assets.transforms.random_brightness import RandomBrightness
+from image_assets.transforms.random_contrast import RandomContrast
+from image_assets.transforms.random_crop import RandomCrop
+from image_assets.transforms.random_flip import RandomFlip
+from image_assets.transforms.random_rotation import RandomRotation
+from image_assets.transforms.sharpen import Sharpen
+
+TRANSFORMS: dict[str, type[Transform]] = {
+    "center_crop": CenterCrop,
+    "grayscale": Grayscale,
+    "random_brightness": RandomBrightness,
+    "random_contrast": RandomContrast,
+    "random_crop": RandomCrop,
+    "random_flip": RandomFlip,
+    "random_rotation": RandomRotation,
+    "sharpen": Sharpen,
+}
+
+
+def build_transform(spec: TransformSpec) -> Transform:
+    """Return the transform that one entry of the settings asks for.
+
+    Args:
+        spec: a name, or ``{name: {parameter: value}}``; the name ``package.module:Class`` is a transform of one's own.
+
+    Raises:
+        ConfigError: no transform has that name, or a parameter is unknown or invalid.
+    """
+    name, parameters = transform_name(spec), None
+    if isinstance(spec, dict):
+        parameters = spec[name]
+    kind = _import_transform(name) if ":" in name else TRANSFORMS.get(name)
+    if kind is None:
+        known = ", ".join(sorted(TRANSFORMS))
+        raise ConfigError(f"unknown transform {name!r}; known: {known}, or package.module:Class for your own")
+    try:
+        return kind.model_validate(parameters or {})
+    except ValidationError as error:
+        raise ConfigError(f"transform {name}: {_one_line(error, kind)}") from error
+
+
+def transform_name(spec: TransformSpec) -> str:
+    """Return the name in one entry of the settings.
+
+    Raises:
+        ConfigError: the entry holds no name, or several.
+    """
+    if isinstance(spec, str):
+        return spec
+    if len(spec) != 1:
+        raise ConfigError(f"a transform is a name or {{name: {{parameter: value}}}}; found {spec!r}")
+    return next(iter(spec))
+
+
+def _import_transform(path: str) -> type[Transform]:
+    module_name, _, class_name = path.partition(":")
+    try:
+        kind = getattr(importlib.import_module(module_name), class_name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(f"transform {path!r} cannot be imported: {error}") from error
+    declared = all(hasattr(kind, name) for name in ("version", "stage", "random"))
+    if not (isinstance(kind, type) and issubclass(kind, Transform) and declared):
+        raise ConfigError(
+            f"transform {path!r} is no transform; subclass image_assets.transforms.base.Transform "
+            "and set version, stage and random"
+        )
+    return kind
+
+
+def _one_line(error: ValidationError, kind: type[Transform]) -> str:
+    parts = []
+    for item in error.errors():
+        what = f"{item['msg'].removeprefix('Value error, ')} (found {item['input']!r})"
+        if item["type"] == "extra_forbidden":
+            what = f"unknown parameter; known: {', '.join(sorted(kind.model_fields)) or 'none'}"
+        parts.append(f"{'.'.join(str(step) for step in item['loc'])}: {what}")
+    return "; ".join(parts)

@@ -1,0 +1,127 @@
+"""From the bytes of one file to pixels and facts; every way in which a file can be bad becomes a reason here."""
+
+from dataclasses import asdict
+
+from image_assets.core.errors import DecodeError
+from image_assets.core.sample import Facts
+from image_assets.settings import Settings
+from image_assets.transforms.base import Decoded, Pixels
+from image_assets.transforms.colour import to_pixels
+from image_assets.transforms.exif import parse_exif
+from image_assets.transforms.failures import reason_of
+from image_assets.transforms.jpeg_header import JPEG_MAGIC, JpegHeader, read_jpeg_header
+from image_assets.transforms.orientation import sideways
+from image_assets.transforms.pillow_decode import FORMATS, check_pixel_count, decode_with_pillow
+from image_assets.transforms.profile import BadProfileError, transform_to_srgb
+
+# Raised whenever the same bytes begin to give other pixels, facts or reasons.
+DECODER_VERSION = 1
+
+_BASELINE_AND_PROGRESSIVE = frozenset({0xC0, 0xC1, 0xC2})
+_GRAY, _COLOUR = "Gray", "YCbCr"
+
+
+def decode(raw: bytes, settings: Settings, *, enough_px: tuple[int, int] | None = None) -> Decoded:
+    """Return the pixels and facts of one file.
+
+    Plain JPEG goes through simplejpeg in strict mode; what that refuses and everything else goes through Pillow.
+
+    Args:
+        enough_px: upright width and height beyond which detail is of no use. A JPEG may then be decoded at 1/2, 1/4
+            or 1/8 of its size, as long as both sides keep at least this.
+
+    Raises:
+        DecodeError: the bytes cannot become pixels.
+    """
+    if not raw:
+        raise DecodeError("zero_bytes", "the file is empty")
+    if len(raw) > settings.limits.max_file_bytes:
+        limit = settings.limits.max_file_bytes
+        raise DecodeError("too_large", f"{len(raw)} bytes; limits.max_file_bytes is {limit}")
+    try:
+        if raw.startswith(JPEG_MAGIC):
+            return _decode_jpeg(raw, settings, enough_px)
+        return decode_with_pillow(raw, settings)
+    except DecodeError:
+        raise
+    except Exception as error:
+        # Decoders raise anything from OSError to KeyError for broken bytes; here, and only here, all of it is data.
+        raise DecodeError(*reason_of(error, raw, FORMATS)) from error
+
+
+def _decode_jpeg(raw: bytes, settings: Settings, enough_px: tuple[int, int] | None) -> Decoded:
+    header = read_jpeg_header(raw)
+    if not header.complete:
+        raise DecodeError("truncated", f"a JPEG of {len(raw)} bytes that ends before its first scan")
+    if header.precision_bits not in (0, 8):
+        raise DecodeError("unsupported_format", f"JPEG of {header.precision_bits} bits a channel is not decoded here")
+    check_pixel_count(header.width_px, header.height_px, settings.limits.max_pixels)
+    if header.frame not in _BASELINE_AND_PROGRESSIVE:
+        return decode_with_pillow(raw, settings)
+    try:
+        decoded = _decode_strictly(raw, header, settings, enough_px)
+    except ValueError:
+        # It may be broken, or only sloppy: Pillow still refuses a truncated file, and forgives a wrong marker.
+        return decode_with_pillow(raw, settings, flags=("lenient_decode",))
+    return decoded or decode_with_pillow(raw, settings)
+
+
+def _decode_strictly(
+    raw: bytes, header: JpegHeader, settings: Settings, enough_px: tuple[int, int] | None
+) -> Decoded | None:
+    """Return the image, or None when its colours are not gray or YCbCr.
+
+    Raises:
+        ValueError: libjpeg has something to object to.
+    """
+    import simplejpeg
+
+    stored = simplejpeg.decode_jpeg_header(raw)[2]
+    if stored not in (_GRAY, _COLOUR):
+        return None
+    exif = parse_exif(header.exif, keep_gps=settings.keep_gps)
+    transform = None
+    flags: tuple[str, ...] = ()
+    if header.profile is not None:
+        try:
+            transform = transform_to_srgb(header.profile, "L" if stored == _GRAY else "RGB")
+        except BadProfileError:
+            flags = ("bad_icc",)
+    as_stored = "GRAY" if stored == _GRAY else "RGB"
+    wanted = "GRAY" if settings.image.mode == "L" else "RGB"
+    pixels: Pixels = simplejpeg.decode_jpeg(
+        raw,
+        colorspace=wanted if transform is None else as_stored,
+        strict=True,
+        **_least_size(header, exif.orientation, enough_px),
+    )
+    if transform is not None:
+        pixels = _converted(pixels, settings, header.profile)
+    facts = Facts(
+        raw_format="JPEG",
+        raw_mode="L" if stored == _GRAY else "RGB",
+        raw_width_px=header.width_px,
+        raw_height_px=header.height_px,
+        flags=flags,
+        **asdict(exif),
+    )
+    return Decoded(pixels, exif.orientation, facts)
+
+
+def _least_size(header: JpegHeader, orientation: int, enough_px: tuple[int, int] | None) -> dict[str, int]:
+    """Return the arguments that make libjpeg decode at the smallest size of 1/1, 1/2, 1/4 and 1/8 that is enough."""
+    if enough_px is None:
+        return {}
+    least_width, least_height = reversed(enough_px) if sideways(orientation) else enough_px
+    for divisor in (8, 4, 2):
+        width_px, height_px = -(-header.width_px // divisor), -(-header.height_px // divisor)
+        if width_px >= least_width and height_px >= least_height:
+            return {"min_width": width_px, "min_height": height_px}
+    return {}
+
+
+def _converted(pixels: Pixels, settings: Settings, profile: bytes | None) -> Pixels:
+    from PIL import Image
+
+    image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+    return to_pixels(image, settings.image.mode, settings.image.background, profile)[0]

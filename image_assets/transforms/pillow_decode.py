@@ -1,0 +1,114 @@
+"""Decoding by Pillow: every format but plain JPEG, and the JPEGs that the strict decoder refuses."""
+
+import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from image_assets.core.errors import DecodeError
+from image_assets.core.sample import Facts
+from image_assets.settings import Settings
+from image_assets.transforms.base import Decoded
+from image_assets.transforms.colour import to_pixels
+from image_assets.transforms.exif import parse_exif
+from image_assets.transforms.orientation import sideways
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+# What may be decoded. Left out on purpose: formats that start other programs (EPS), hold documents (PDF) or need
+# a loader of the operating system (WMF, EMF), and stubs.
+FORMATS = (
+    "JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "DIB", "AVIF", "JPEG2000", "PPM", "TGA", "ICO", "ICNS",
+    "PCX", "SGI", "DDS", "QOI", "FITS", "PSD", "SUN", "XBM", "XPM",
+)  # fmt: skip
+# Formats in which further frames are more of the same picture (in PSD they are layers, in MPO thumbnails).
+_FRAMED = frozenset({"GIF", "PNG", "WEBP", "AVIF", "TIFF"})
+_EXIF_MARK = b"Exif\0\0"
+
+
+def decode_with_pillow(raw: bytes, settings: Settings, *, flags: tuple[str, ...] = ()) -> Decoded:
+    """Return the first frame of any file that Pillow knows and FORMATS names.
+
+    Args:
+        flags: what is known of the file already, for its facts.
+
+    Raises:
+        DecodeError: the image declares more pixels than the limit.
+        Exception: whatever Pillow raises for broken bytes; the caller makes a reason of it.
+    """
+    from PIL import Image
+
+    with _quiet_and_limited(settings.limits.max_pixels), Image.open(io.BytesIO(raw), formats=FORMATS) as image:
+        check_pixel_count(image.width, image.height, settings.limits.max_pixels)
+        mode, size = image.mode, image.size
+        image.load()
+        file_format = "JPEG" if image.format == "MPO" else str(image.format)
+        exif = parse_exif(_exif_bytes(image, raw), keep_gps=settings.keep_gps)
+        profile = image.info.get("icc_profile")
+        pixels, good_profile = to_pixels(image, settings.image.mode, settings.image.background, profile or None)
+        found = {"bad_icc": not good_profile, "animated": file_format in _FRAMED and _has_more_frames(image)}
+    # Pillow turns TIFF upright itself, and gives the upright size before it is loaded.
+    upright = file_format == "TIFF"
+    width_px, height_px = reversed(size) if upright and sideways(exif.orientation) else size
+    return Decoded(
+        pixels=pixels,
+        turn=1 if upright else exif.orientation,
+        facts=Facts(
+            raw_format=file_format,
+            raw_mode=mode,
+            raw_width_px=width_px,
+            raw_height_px=height_px,
+            flags=tuple(sorted([*flags, *(flag for flag, holds in found.items() if holds)])),
+            **asdict(exif),
+        ),
+    )
+
+
+def check_pixel_count(width_px: int, height_px: int, max_pixels: int) -> None:
+    """Refuse an image by what its header declares.
+
+    Raises:
+        DecodeError: it declares more pixels than the limit.
+    """
+    if width_px * height_px > max_pixels:
+        raise DecodeError("bomb", f"declares {width_px} x {height_px} pixels; limits.max_pixels is {max_pixels}")
+
+
+@contextmanager
+def _quiet_and_limited(max_pixels: int) -> Iterator[None]:
+    """Make Pillow itself refuse what is over the limit: a frame or tile can be larger than the image says."""
+    from PIL import Image
+
+    before = Image.MAX_IMAGE_PIXELS
+    # Pillow warns above this number and refuses above twice as many.
+    Image.MAX_IMAGE_PIXELS = (max_pixels + 1) // 2
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
+
+
+def _exif_bytes(image: "Image.Image", raw: bytes) -> bytes | None:
+    if image.format == "TIFF":
+        return raw
+    exif = image.info.get("exif")
+    # ImageMagick writes it into PNG as text: three lines of heading, then hexadecimal digits.
+    text = image.info.get("Raw profile type exif")
+    if exif is None and isinstance(text, str):
+        try:
+            exif = bytes.fromhex("".join(text.split("\n")[3:]))
+        except ValueError:
+            return None
+    return exif.removeprefix(_EXIF_MARK) if isinstance(exif, bytes) else None
+
+
+def _has_more_frames(image: "Image.Image") -> bool:
+    try:
+        return bool(getattr(image, "is_animated", False))
+    except Exception:  # noqa: BLE001 - a second frame that is broken is a second frame, and it is not used
+        return True

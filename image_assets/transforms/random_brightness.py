@@ -1,0 +1,26 @@
+"""A random brightness: all pixels lighter or darker by one factor."""
+
+from typing import ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from image_assets.transforms.base import Colour, Pixels, Transform
+
+
+class RandomBrightness(Transform):
+    """Multiplies every value by one random factor."""
+
+    version: ClassVar[int] = 1
+    stage: ClassVar[Literal["before_resize", "after_resize"]] = "after_resize"
+    random: ClassVar[bool] = True
+
+    max_change: float = Field(0.2, gt=0, le=1, description="The factor is drawn from 1 - this to 1 + this.")
+
+    def apply(self, pixels: Pixels, rng: np.random.Generator, _background: Colour, /) -> Pixels:
+        """Return the pixels times the factor, clipped to 0-255."""
+        factor = 1 + self.max_change * (2 * float(rng.random()) - 1)
+        # The arithmetic is done on the 256 possible values, not on every pixel.
+        table = np.clip(np.rint(np.arange(256) * factor), 0, 255).astype(np.uint8)
+        changed: Pixels = table[pixels]
+        return changed
