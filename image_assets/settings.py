@@ -214,13 +214,13 @@ def make_settings(
     Raises:
         ConfigError: a setting is unknown, missing or invalid.
     """
-    merged = dict(content)
-    preset = merged.pop("preset", None)
+    merged, over = dict(content), dict(overrides or {})
+    preset = over.pop("preset", merged.pop("preset", None))
     if preset is not None:
         if preset not in PRESETS:
             raise ConfigError(f"{origin}: unknown preset {preset!r}; known: {', '.join(sorted(PRESETS))}")
         merged = _merge(PRESETS[preset], merged)
-    merged = _merge(merged, overrides or {})
+    merged = _merge(merged, over)
     try:
         settings = Settings.model_validate(merged)
     except ValidationError as error:

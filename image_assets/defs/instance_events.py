@@ -19,6 +19,7 @@ from dagster._core.definitions.data_version import (
     INPUT_DATA_VERSION_TAG_PREFIX,
     INPUT_EVENT_POINTER_TAG_PREFIX,
 )
+from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
 
 from image_assets.checks.base import Verdict
 
@@ -71,18 +72,13 @@ def version_tags(
 
 
 def log_checks(
-    context: dg.AssetExecutionContext,
-    asset: dg.AssetKey,
-    partition: str,
-    verdicts: Sequence[Verdict],
-    *,
-    published: bool,
+    context: dg.AssetExecutionContext, asset: dg.AssetKey, partition: str, verdicts: Sequence[Verdict]
 ) -> None:
-    """Log check results of one partition, aimed at its materialization when there is one.
+    """Log check results of one partition, aimed at its last materialization.
 
-    Without the target the UI shows them as missing.
+    The UI shows results without that target as missing, those of a refused shard too.
     """
-    target = _target(context.instance, asset, partition) if published else None
+    target = _target(context.instance, asset, partition)
     for verdict in verdicts:
         evaluation = AssetCheckEvaluation(
             asset_key=asset,
@@ -95,6 +91,15 @@ def log_checks(
             partition=partition,
         )
         context.log_event(evaluation)
+
+
+def silent_output(name: str) -> dg.Output[None]:
+    """Return an output that lets the steps after this one run and is no materialization.
+
+    Dagster would log one for each partition of the range, all with one version, beside those logged by hand; and
+    without any output it skips the steps that follow. The mark is what it uses itself for events logged by hand.
+    """
+    return dg.Output(None, output_name=name, metadata={SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION: True})
 
 
 def severity(verdict: Verdict) -> dg.AssetCheckSeverity:

@@ -75,7 +75,7 @@ def evaluate(context: dg.SensorEvaluationContext, state: State, names: Names) ->
     shards = _wanted_shards(instance, state, names)
     assembled = _wanted_assembly(instance, state, names)
     wanted = shards | assembled
-    if _busy(instance, settings.name):
+    if _busy(instance, names):
         reason = "a run for this dataset is under way; looking again after it"
         return dg.SensorResult(skip_reason=reason, asset_events=events, cursor=attempts.to_cursor())
     due = attempts.due(wanted, settings.trigger, now)
@@ -118,9 +118,13 @@ def _wanted_assembly(instance: dg.DagsterInstance, state: State, names: Names) -
     return wanted
 
 
-def _busy(instance: dg.DagsterInstance, dataset: str) -> bool:
-    filters = dg.RunsFilter(tags={DATASET_TAG: dataset}, statuses=_ACTIVE)
-    return bool(instance.get_run_records(filters, limit=1))
+def _busy(instance: dg.DagsterInstance, names: Names) -> bool:
+    """Return whether a run of this dataset is under way, also one that a person or a backfill started."""
+    ours = {names.image_shards, names.training_index, names.feature_vectors}
+    return any(
+        run.job_name in (names.update_job, names.assemble_job) or ours & (run.asset_selection or set())
+        for run in instance.get_runs(dg.RunsFilter(statuses=_ACTIVE))
+    )
 
 
 def _request(

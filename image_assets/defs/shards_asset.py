@@ -6,9 +6,17 @@ from typing import Any
 import dagster as dg
 
 from image_assets.checks import SHARD_CHECKS
-from image_assets.defs.instance_events import OBSERVED, latest_event_ids, log_checks, partitioned_check, version_tags
+from image_assets.defs.instance_events import (
+    OBSERVED,
+    latest_event_ids,
+    log_checks,
+    partitioned_check,
+    silent_output,
+    version_tags,
+)
 from image_assets.defs.metadata import shard_metadata
 from image_assets.defs.names import Names
+from image_assets.pipeline.audit import judge_commit
 from image_assets.pipeline.detect import State
 from image_assets.pipeline.logs import pipeline_log
 from image_assets.pipeline.preprocess import ShardReport
@@ -34,8 +42,6 @@ def image_shards_asset(settings: Settings, names: Names) -> dg.AssetsDefinition:
         partitions_def=names.partitions,
         code_version=recipe_id_of(settings),
         kinds={"parquet", "pillow"},
-        # Its materializations are logged by hand, with their partitions: Dagster must not add one of its own.
-        skippable=True,
     )
 
     @dg.multi_asset(
@@ -46,7 +52,7 @@ def image_shards_asset(settings: Settings, names: Names) -> dg.AssetsDefinition:
         backfill_policy=dg.BackfillPolicy.single_run(),
         pool=f"{settings.name}_shards",
     )
-    def image_shards(context: dg.AssetExecutionContext, config: ShardsConfig) -> Iterator[None]:
+    def image_shards(context: dg.AssetExecutionContext, config: ShardsConfig) -> Iterator[dg.Output[None]]:
         observed = latest_event_ids(context.instance, names.raw_listing, OBSERVED)
 
         def on_shard(report: ShardReport, _: State) -> None:
@@ -58,8 +64,7 @@ def image_shards_asset(settings: Settings, names: Names) -> dg.AssetsDefinition:
         refused = [report for report in reports if not report.published]
         if refused:
             raise _refusal(refused)
-        # A generator without a result: of a plain function Dagster wants one for the asset and for each check.
-        yield from ()
+        yield silent_output(names.image_shards.to_python_identifier())
 
     return image_shards
 
@@ -74,7 +79,9 @@ def _log_shard(
         context.log_event(
             dg.AssetMaterialization(names.image_shards, partition=report.shard, metadata=metadata, tags=tags)
         )
-    log_checks(context, names.image_shards, report.shard, report.verdicts, published=report.published)
+    # Without results of its own an unchanged shard would lose its old ones to this new materialization.
+    verdicts = judge_commit(settings, head) if report.unchanged else report.verdicts
+    log_checks(context, names.image_shards, report.shard, verdicts)
 
 
 def _refusal(refused: list[ShardReport]) -> dg.Failure:

@@ -29,33 +29,40 @@ class SampleStream:
     """A published dataset as a format sees it; can be gone through more than once.
 
     ``batches(with_images)`` yields every sample once, in index order, a bounded number at a time. ``image_shape`` is
-    (height, width, channels), the same for every sample.
+    (height, width, channels), the same for every sample, and (0, 0, 0) when there is none. ``has_variants`` says
+    whether any sample is an augmented variant of an image; without them a filename names one sample.
     """
 
     dataset: str
     digest: str
     rows: int
     image_shape: tuple[int, int, int]
+    has_variants: bool
     batches: Callable[[bool], Iterator[Batch]]
 
 
 @dataclass(frozen=True, slots=True)
 class ExportOptions:
-    """What a user can choose: pixels in table formats (``image_array``), and how tensors are scaled."""
+    """What a user can choose: pixels in table formats (``image_array``), and how pixels are scaled."""
 
     image_array: bool = False
     normalization: Normalization = "none"
 
 
 class Format(Protocol):
-    """Writes one kind of file. The same samples and options give the same bytes."""
+    """Writes one kind of file. The same batches and options give the same bytes.
+
+    ``suffix`` is what its files are called, ``other_suffixes`` are names that mean the same; all lower case.
+    """
 
     suffix: str
+    other_suffixes: tuple[str, ...]
 
     def write(self, samples: SampleStream, target: Path, options: ExportOptions) -> None:
         """Write ``target``, a path in an existing folder, holding one batch in memory at a time.
 
         Raises:
             OSError: the file cannot be written.
+            ConfigError: the images cannot be normalised as asked.
         """
         ...

@@ -3,9 +3,10 @@
 from image_assets.checks import SHARD_CHECKS
 from image_assets.checks.base import ShardEvidence, Verdict
 from image_assets.core.errors import StoreError
-from image_assets.core.manifest import Manifest
+from image_assets.core.manifest import Manifest, ManifestHead
 from image_assets.settings import Settings
-from image_assets.storage.segments import segment_digest
+from image_assets.storage.manifests import read_manifest
+from image_assets.storage.segments import iter_segments, segment_digest
 from image_assets.storage.store import Store
 
 
@@ -25,6 +26,17 @@ def audit_shard(
     problems = _segment_problems(store, manifest, present)
     evidence = ShardEvidence(manifest, listed, vanished, problems)
     return tuple(check(evidence, settings.checks) for check in SHARD_CHECKS.values())
+
+
+def judge_commit(settings: Settings, head: ManifestHead) -> tuple[Verdict, ...]:
+    """Return every shard check's verdict on a commit that stays; its segments are looked for, not read.
+
+    Raises:
+        StoreError: the store does not answer or the manifest is damaged.
+    """
+    store = Store(settings.store)
+    manifest = read_manifest(store, head.shard, head.number)
+    return audit_shard(settings, store, manifest, (head.images, 0, frozenset(iter_segments(store, head.recipe_id))))
 
 
 def _segment_problems(store: Store, manifest: Manifest, present: frozenset[str]) -> dict[str, str]:

@@ -73,7 +73,7 @@ def detect(settings: Settings, *, allow_deletes: bool = False) -> State:
     """Read the dataset's commits, then list the source and label it.
 
     Raises:
-        SourceError: the source is missing, cannot be listed, or is empty while the dataset is not.
+        SourceError: the source is missing, cannot be listed, or is empty.
         StoreError: the store does not answer or belongs to another dataset.
         ConfigError: the label file or the recipe is wrong.
     """
@@ -122,14 +122,20 @@ def _foreign_heads(settings: Settings, store: Store, index: IndexHead | None) ->
 
 
 def _refuse_vanished_source(state: State, *, allow_deletes: bool) -> None:
-    """Accept the listing unless it would empty a dataset: an unmounted disk looks like an empty folder.
+    """Accept the listing unless it is empty: an unmounted disk looks like an empty folder.
 
     Raises:
-        SourceError: the source holds no image and the dataset does.
+        SourceError: the source holds no image.
     """
+    listing = state.wanted.listing
+    if listing.table.num_rows or allow_deletes:
+        return
     held = sum(head.images for head in state.foreign or state.heads.values())
-    if held and not state.wanted.listing.table.num_rows and not allow_deletes:
+    where = state.settings.source.path
+    if held:
         raise SourceError(
-            f"the source holds no image and the dataset holds {held}: nothing is deleted; "
-            "check that the source is mounted, or confirm with --allow-deletes"
+            f"source {where} holds no image and the dataset holds {held}: nothing is deleted; "
+            "check that the source is mounted, or confirm with --allow-deletes (in the launchpad: allow_deletes)"
         )
+    others = f" ({listing.ignored} files of other kinds)" if listing.ignored else ""
+    raise SourceError(f"source {where} holds no image{others}; put images there or correct source.path")

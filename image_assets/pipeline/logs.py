@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from image_assets.core.errors import StoreError
 from image_assets.pipeline.detect import State
 from image_assets.pipeline.preprocess import ShardReport
 from image_assets.settings import Settings
@@ -25,12 +26,18 @@ def pipeline_log(settings: Settings) -> Iterator[Path]:
 
     The file lies in the store when that is a folder, else in ``./logs``. A run rotates it at its start and never
     in the middle, so that two runs at once lose no line.
+
+    Raises:
+        StoreError: the file cannot be written.
     """
     folder = Store(settings.store).folder
     path = (folder or Path.cwd()) / layout.LOGS / "pipeline.log"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _rotate(path)
-    handler = logging.handlers.WatchedFileHandler(path, encoding="utf-8", errors="backslashreplace")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _rotate(path)
+        handler = logging.handlers.WatchedFileHandler(path, encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        raise StoreError(f"log {path} cannot be written: {error.strerror}; make its folder writable") from error
     handler.setFormatter(logging.Formatter(f"%(asctime)s %(levelname)s {settings.name} %(message)s"))
     LOGGER.addHandler(handler)
     LOGGER.setLevel(logging.INFO)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from image_assets.transforms.base import Pixels
-from image_assets.transforms.profile import BadProfileError, lab_to_srgb, transform_to_srgb
+from image_assets.transforms.colour_profile import BadProfileError, lab_to_srgb, transform_to_srgb
 
 if TYPE_CHECKING:
     from PIL import Image, ImageCms
@@ -74,7 +74,8 @@ def _convert(strip: "Image.Image", conversion: _Conversion) -> "Image.Image":
 
     colour, alpha = _split_alpha(strip, conversion)
     if conversion.transform is not None:
-        colour = conversion.transform.apply(colour)
+        taken = conversion.transform.input_mode
+        colour = conversion.transform.apply(colour if colour.mode == taken else colour.convert(taken))
     if alpha is not None:
         canvas = Image.new("RGB", strip.size, conversion.background)
         canvas.paste(colour.convert("RGB"), mask=alpha)

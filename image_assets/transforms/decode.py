@@ -7,12 +7,12 @@ from image_assets.core.sample import Facts
 from image_assets.settings import Settings
 from image_assets.transforms.base import Decoded, Pixels
 from image_assets.transforms.colour import to_pixels
+from image_assets.transforms.colour_profile import BadProfileError, transform_to_srgb
 from image_assets.transforms.exif import parse_exif
 from image_assets.transforms.failures import reason_of
 from image_assets.transforms.jpeg_header import JPEG_MAGIC, JpegHeader, read_jpeg_header
 from image_assets.transforms.orientation import sideways
 from image_assets.transforms.pillow_decode import FORMATS, check_pixel_count, decode_with_pillow
-from image_assets.transforms.profile import BadProfileError, transform_to_srgb
 
 # Raised whenever the same bytes begin to give other pixels, facts or reasons.
 DECODER_VERSION = 1

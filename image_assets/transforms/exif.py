@@ -12,7 +12,7 @@ _EXIF_IFD, _GPS_IFD = 0x8769, 0x8825
 _DATE_ORIGINAL, _DATE_DIGITIZED = 0x9003, 0x9004
 _LATITUDE_REF, _LATITUDE, _LONGITUDE_REF, _LONGITUDE = 1, 2, 3, 4
 
-_BYTE, _ASCII, _SHORT, _LONG, _RATIONAL, _UTF8 = 1, 2, 3, 4, 5, 129
+_BYTE, _ASCII, _SHORT, _LONG, _RATIONAL, _IFD, _UTF8 = 1, 2, 3, 4, 5, 13, 129
 _SIZE_BYTES = {_BYTE: 1, _ASCII: 1, _SHORT: 2, _LONG: 4, _RATIONAL: 8, _UTF8: 1}
 
 # Real folders hold some dozens of fields; more is an attack on the time limit.
@@ -89,7 +89,7 @@ class _Reader:
         """Return the field's one unsigned integer; 0 when it has none."""
         if field is None or field[1] != 1:
             return 0
-        if field[0] == _LONG:
+        if field[0] in (_LONG, _IFD):
             return self.long_at(field[2])
         return int(struct.unpack_from(self.order + "H", self.tiff, field[2])[0]) if field[0] == _SHORT else 0
 

@@ -20,6 +20,8 @@ class BadProfileError(ValueError):
 def transform_to_srgb(profile: bytes, mode: str) -> "ImageCms.ImageCmsTransform | None":
     """Return what turns images of that mode into RGB images in sRGB, or None when they are in sRGB already.
 
+    Gray images often carry an RGB profile; what is returned then takes RGB, as its ``input_mode`` says.
+
     Args:
         mode: Pillow's mode of the image without alpha: RGB, L, CMYK or LAB.
 
@@ -29,8 +31,11 @@ def transform_to_srgb(profile: bytes, mode: str) -> "ImageCms.ImageCmsTransform 
     from PIL import ImageCms
 
     try:
+        own = ImageCms.getOpenProfile(io.BytesIO(profile))
+        if mode == "L" and own.profile.xcolor_space.strip() == "RGB":
+            mode = "RGB"
         transform = ImageCms.buildTransform(
-            ImageCms.getOpenProfile(io.BytesIO(profile)),
+            own,
             ImageCms.createProfile("sRGB"),
             mode,
             "RGB",

@@ -1,0 +1,34 @@
+"""JSON: one array of objects, one object a line, UTF-8."""
+
+import json
+from pathlib import Path
+
+from image_assets.formats.base import ExportOptions, SampleStream
+from image_assets.formats.publishing import published_whole
+from image_assets.formats.rows import column_names, iter_rows
+
+
+class JsonFile:
+    """Objects with ``filename, label, width, height, format``, ``variant`` when there are any, ``image_array``.
+
+    A sample without label has ``null``; ``image_array`` is nested lists, height by width by channels.
+    """
+
+    suffix = ".json"
+    other_suffixes = ()
+
+    def write(self, samples: SampleStream, target: Path, options: ExportOptions) -> None:
+        """Write a JSON file.
+
+        Raises:
+            OSError: the file cannot be written.
+            ConfigError: the images cannot be normalised as asked.
+        """
+        names = column_names(samples, options)
+        with published_whole(target) as part, part.open("w", encoding="utf-8", newline="") as file:
+            separator = "[\n"
+            for row in iter_rows(samples, options):
+                file.write(separator)
+                file.write(json.dumps(dict(zip(names, row, strict=True)), ensure_ascii=False, separators=(",", ":")))
+                separator = ",\n"
+            file.write("\n]\n" if separator == ",\n" else "[]\n")

@@ -1,0 +1,58 @@
+"""Pixels as the numbers a model wants."""
+
+from typing import Any, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from image_assets.core.errors import ConfigError
+from image_assets.formats.base import Normalization
+
+# Mean and standard deviation of ImageNet's training images, RGB in 0-1, as torchvision's models use them.
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+def normalize(images: NDArray[np.uint8], normalization: Normalization) -> NDArray[Any]:
+    """Return pixels scaled: ``none`` as they are, everything else float32 of the same shape.
+
+    Args:
+        images: uint8 of shape (..., channels).
+        normalization: ``0-1``, ``-1-1``, or ``imagenet``: 0-1 less the mean over the standard deviation of ImageNet.
+
+    Raises:
+        ConfigError: no normalization has that name, or it needs RGB and the images are grayscale.
+    """
+    check_normalization(normalization, images.shape[-1])
+    if normalization == "none":
+        return images
+    scaled = images.astype(np.float32)
+    if normalization == "0-1":
+        return np.divide(scaled, np.float32(255), out=scaled)
+    if normalization == "-1-1":
+        # (2x - 255) is exact in float32, so only the division rounds and both ends are exactly -1 and 1.
+        scaled *= 2
+        scaled -= 255
+        return np.divide(scaled, np.float32(255), out=scaled)
+    scaled -= np.array(IMAGENET_MEAN, np.float32) * np.float32(255)
+    return np.divide(scaled, np.array(IMAGENET_STD, np.float32) * np.float32(255), out=scaled)
+
+
+def check_normalization(normalization: Normalization, channels: int) -> None:
+    """Accept a normalization that exists and fits; images without channels (0: there are none) fit any.
+
+    Raises:
+        ConfigError: no normalization has that name, or it needs RGB and the images are grayscale.
+    """
+    if normalization not in get_args(Normalization):
+        known = ", ".join(get_args(Normalization))
+        raise ConfigError(f"unknown normalization {normalization!r}; known: {known}")
+    if normalization == "imagenet" and channels not in (0, 3):
+        raise ConfigError(
+            f"normalization imagenet needs RGB images, these have {channels} channel(s); use 0-1 or -1-1, or image.mode: RGB"
+        )
+
+
+def normalized_dtype(normalization: Normalization) -> np.dtype[Any]:
+    """Return the type of normalised pixels."""
+    return np.dtype("u1" if normalization == "none" else "<f4")

@@ -1,0 +1,79 @@
+"""Parquet: the index as users know it, with pixels as a tensor column when asked for."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from image_assets.core.index import INDEX_SCHEMA
+from image_assets.core.manifest import HEAD_KEY
+from image_assets.formats.base import Batch, ExportOptions, SampleStream
+from image_assets.formats.normalize import check_normalization, normalize, normalized_dtype
+from image_assets.formats.publishing import published_whole
+from image_assets.formats.rows import COLUMNS, IMAGE_ARRAY
+
+# Where the platform keeps an image says nothing to others, and changes when nothing they see does.
+_PRIVATE = {"segment", "row", "bucket"}
+
+
+class ParquetFile:
+    """``filename, label, width, height, format``, then every other column of the index that means something outside.
+
+    ``image_array`` is an Arrow fixed-shape tensor (height, width, channels); readers that do not know that type see a
+    flat list of fixed length. The file's metadata key ``image_assets`` names dataset, digest and normalization.
+    """
+
+    suffix = ".parquet"
+    other_suffixes = ()
+
+    def write(self, samples: SampleStream, target: Path, options: ExportOptions) -> None:
+        """Write a Parquet file, one row group a batch.
+
+        Raises:
+            OSError: the file cannot be written.
+            ConfigError: the images cannot be normalised as asked.
+        """
+        import pyarrow.parquet as pq
+
+        check_normalization(options.normalization, samples.image_shape[2])
+        schema = _schema(samples, options)
+        # Pixels are left as they are: a dictionary or compression costs more time than the disk it saves.
+        plain = [IMAGE_ARRAY] if options.image_array else []
+        names = [name for name in schema.names if name not in plain]
+        codecs = {**{_leaf(name): "zstd" for name in names}, **{_leaf(name): "none" for name in plain}}
+        with (
+            published_whole(target) as part,
+            pq.ParquetWriter(part, schema, compression=codecs, use_dictionary=[_leaf(name) for name in names]) as file,
+        ):
+            for batch in samples.batches(options.image_array):
+                file.write_table(_table(batch, schema, options))
+
+
+def _schema(samples: SampleStream, options: ExportOptions) -> pa.Schema:
+    shown = {name: INDEX_SCHEMA.field(index_name) for name, index_name in _columns().items()}
+    fields = [field.with_name(name) for name, field in shown.items()]
+    if options.image_array:
+        pixel = pa.from_numpy_dtype(normalized_dtype(options.normalization))
+        fields.append(pa.field(IMAGE_ARRAY, pa.fixed_shape_tensor(pixel, samples.image_shape), nullable=False))
+    head = {"dataset": samples.dataset, "digest": samples.digest, "normalization": options.normalization}
+    return pa.schema(fields, metadata={HEAD_KEY: json.dumps(head, sort_keys=True).encode()})
+
+
+def _columns() -> dict[str, str]:
+    """Return the file's columns in order, each with its name in the index."""
+    rest = ["variant", *(name for name in INDEX_SCHEMA.names if name not in {*COLUMNS.values(), "variant", *_PRIVATE})]
+    return {**COLUMNS, **{name: name for name in rest}}
+
+
+def _leaf(name: str) -> str:
+    """Return a column's name as Parquet's writer wants it: for a list that of its elements."""
+    return f"{name}.list.element" if name in {"flags", IMAGE_ARRAY} else name
+
+
+def _table(batch: Batch, schema: pa.Schema, options: ExportOptions) -> pa.Table:
+    columns = [batch.rows[index_name].combine_chunks() for index_name in _columns().values()]
+    if batch.images is not None:
+        pixels = np.ascontiguousarray(normalize(batch.images, options.normalization))
+        columns.append(pa.FixedShapeTensorArray.from_numpy_ndarray(pixels))
+    return pa.table(columns, schema=schema)

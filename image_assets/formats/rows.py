@@ -1,0 +1,44 @@
+"""The rows of table formats: which columns users see, and what they are called."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from image_assets.formats.base import Batch, ExportOptions, SampleStream
+from image_assets.formats.normalize import check_normalization, normalize
+
+# What users call a column -> what the index calls it.
+COLUMNS = {"filename": "key", "label": "label", "width": "width_px", "height": "height_px", "format": "format"}
+IMAGE_ARRAY = "image_array"
+
+
+def column_names(samples: SampleStream, options: ExportOptions) -> list[str]:
+    """Return the columns of a CSV or JSON export in order.
+
+    Always the five of :data:`COLUMNS`; then ``variant`` when the dataset has augmented variants (0 is the plain
+    image), and ``image_array`` when pixels are asked for.
+    """
+    variant = ["variant"] if samples.has_variants else []
+    return [*COLUMNS, *variant, *([IMAGE_ARRAY] if options.image_array else [])]
+
+
+def iter_rows(samples: SampleStream, options: ExportOptions) -> Iterator[tuple[Any, ...]]:
+    """Yield each sample's values in the order of :func:`column_names`; ``image_array`` as nested lists.
+
+    Raises:
+        ConfigError: the images cannot be normalised as asked.
+    """
+    if options.image_array:
+        check_normalization(options.normalization, samples.image_shape[2])
+    names = [name for name in column_names(samples, options) if name != IMAGE_ARRAY]
+    for batch in samples.batches(options.image_array):
+        values = [batch.rows[COLUMNS.get(name, name)].to_pylist() for name in names]
+        if options.image_array:
+            # An iterator, because a batch of images as lists would take ten times its bytes.
+            values.append(_nested_lists(batch, options))  # type: ignore[arg-type]
+        yield from zip(*values, strict=True)
+
+
+def _nested_lists(batch: Batch, options: ExportOptions) -> Iterator[Any]:
+    assert_images = batch.images
+    for image in assert_images if assert_images is not None else ():
+        yield normalize(image, options.normalization).tolist()

@@ -1,0 +1,50 @@
+"""How often a state is asked for."""
+
+import pytest
+
+from image_assets.defs.attempts import Attempt, Attempts
+from image_assets.settings import TriggerSettings
+
+SETTINGS = TriggerSettings(max_attempts=3, backoff_s=30.0)
+
+
+@pytest.mark.parametrize(
+    ("count", "now", "due"),
+    [
+        (1, 1029.9, False),
+        (1, 1030.0, True),
+        (2, 1059.9, False),  # the wait doubles
+        (2, 1060.0, True),
+        (3, 9999.0, False),  # the last attempt was made
+    ],
+)
+def test_the_same_state_is_due_again_after_a_wait_that_doubles(count: int, now: float, due: bool) -> None:
+    attempts = Attempts({"0-of-4": Attempt("v1", count, 1000.0)})
+    assert attempts.due({"0-of-4": "v1"}, SETTINGS, now) == (["0-of-4"] if due else [])
+
+
+def test_a_new_state_is_due_at_once_and_starts_at_one() -> None:
+    attempts = Attempts({"0-of-4": Attempt("v1", 3, 1000.0)})
+    assert attempts.due({"0-of-4": "v2"}, SETTINGS, 1000.0) == ["0-of-4"]
+    assert attempts.after({"0-of-4": "v2"}, ["0-of-4"], 1001.0).open == {"0-of-4": Attempt("v2", 1, 1001.0)}
+
+
+def test_asking_again_counts_and_what_is_no_longer_wanted_is_forgotten() -> None:
+    attempts = Attempts({"0-of-4": Attempt("v1", 1, 1000.0), "1-of-4": Attempt("v1", 2, 1000.0)})
+    assert attempts.after({"0-of-4": "v1"}, ["0-of-4"], 1031.0).open == {"0-of-4": Attempt("v1", 2, 1031.0)}
+
+
+def test_only_what_was_asked_for_often_enough_is_exhausted() -> None:
+    attempts = Attempts({"0-of-4": Attempt("v1", 3, 0.0), "1-of-4": Attempt("v1", 2, 0.0)})
+    wanted = {"0-of-4": "v1", "1-of-4": "v1", "2-of-4": "v1"}
+    assert attempts.exhausted(wanted, SETTINGS) == ["0-of-4"]
+
+
+def test_a_cursor_keeps_the_attempts() -> None:
+    attempts = Attempts({"0-of-4": Attempt("v1", 2, 1000.5)})
+    assert Attempts.from_cursor(attempts.to_cursor()) == attempts
+
+
+@pytest.mark.parametrize("cursor", [None, "", "[]", "no json", '{"0-of-4": 3}', '{"0-of-4": ["v1"]}'])
+def test_a_cursor_of_another_kind_counts_as_none(cursor: str | None) -> None:
+    assert Attempts.from_cursor(cursor) == Attempts({})

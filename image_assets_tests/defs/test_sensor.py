@@ -1,0 +1,212 @@
+"""The sensor: what it asks for, what it leaves alone, when it gives up."""
+
+import shutil
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from image_assets.core.sharding import shard_names
+from image_assets.pipeline.detect import detect
+from image_assets.pipeline.run import run_dataset
+from image_assets_tests.defs.keys import keys_in, make_rotten
+from image_assets_tests.defs.small_daemon import SMALL_SETTINGS, SmallDaemon, numbers, shard_range
+from image_assets_tests.images import make_settings_for, write_image, write_images
+
+SHARDS = shard_names(4)
+WHOLE = (SHARDS[0], SHARDS[3])
+NO_SHARDS = (None, None)
+
+
+def asked_ranges(daemon: SmallDaemon) -> list[tuple[str | None, str | None]]:
+    """Tick and run until nothing is asked for; return the ranges that were asked for."""
+    ranges = []
+    while requests := daemon.tick().run_requests:
+        ranges += [shard_range(request) for request in requests]
+        for request in requests:
+            daemon.run(request)
+        assert len(ranges) < 12
+    return ranges
+
+
+def test_the_first_tick_observes_and_asks_for_every_shard(daemon: SmallDaemon) -> None:
+    said = daemon.tick()
+    assert [shard_range(request) for request in said.run_requests] == [WHOLE]
+    assert [event.partition for event in said.asset_events] == SHARDS
+
+
+def test_a_quiet_tick_asks_for_nothing_and_records_nothing(daemon: SmallDaemon) -> None:
+    daemon.settle()
+    said = daemon.tick()
+    assert (said.skip_message, said.run_requests, said.asset_events) == ("nothing changed", [], [])
+
+
+@pytest.mark.parametrize(
+    ("touched", "asked"),
+    [
+        ([2], (SHARDS[2], SHARDS[2])),
+        ([0, 2], (SHARDS[0], SHARDS[2])),  # one run over both and what lies between
+    ],
+)
+def test_a_new_image_touches_its_shard_only(
+    daemon: SmallDaemon, raw: Path, touched: list[int], asked: tuple[str, str]
+) -> None:
+    daemon.settle()
+    for number in touched:
+        write_image(raw, keys_in(SHARDS[number], 1)[0], 99 + number)
+    said = daemon.tick()
+    assert [event.partition for event in said.asset_events] == [SHARDS[number] for number in touched]
+    assert [shard_range(request) for request in said.run_requests] == [asked]
+    assert daemon.run(said.run_requests[0]).success
+    news = [numbers(daemon.shard_events(shard)[0], "new")["new"] for shard in SHARDS[touched[0] : touched[-1] + 1]]
+    assert news == ([1] if len(touched) == 1 else [1, 0, 1])
+
+
+def test_a_failing_shard_is_asked_for_until_the_last_attempt(daemon: SmallDaemon, raw: Path) -> None:
+    daemon.settle()
+    make_rotten(raw, SHARDS[1])
+    assert asked_ranges(daemon) == [(SHARDS[1], SHARDS[1])] * 3
+    assert str(daemon.tick().skip_message).startswith(f"gave up on {SHARDS[1]} after the last attempt")
+
+
+def test_a_failing_shard_is_not_asked_for_before_its_wait_is_over(instance: dg.DagsterInstance, raw: Path) -> None:
+    trigger = {"interval_s": 1, "max_attempts": 3, "backoff_s": 3600}
+    daemon = SmallDaemon(instance, make_settings_for(raw.parent, **{**SMALL_SETTINGS, "trigger": trigger}))
+    make_rotten(raw, SHARDS[1])
+    # The second run assembles what the first one committed.
+    assert asked_ranges(daemon) == [WHOLE, NO_SHARDS]
+    assert daemon.tick().skip_message == f"waiting before asking again for {SHARDS[1]}"
+
+
+def test_the_index_follows_the_good_shards_while_one_is_refused(daemon: SmallDaemon, raw: Path) -> None:
+    daemon.settle()
+    make_rotten(raw, SHARDS[1])
+    write_image(raw, keys_in(SHARDS[2], 1)[0], 99)
+    ranges = asked_ranges(daemon)
+    assert ranges.count(NO_SHARDS) == 1
+    assert numbers(daemon.index_events()[0], "dagster/row_count") == {"dagster/row_count": 13}
+
+
+def test_a_new_upload_after_giving_up_starts_again(daemon: SmallDaemon, raw: Path) -> None:
+    daemon.settle()
+    rotten = make_rotten(raw, SHARDS[1])
+    asked_ranges(daemon)
+    rotten[0].write_bytes(b"still no image")
+    assert asked_ranges(daemon) == [(SHARDS[1], SHARDS[1])] * 3
+    for number, path in enumerate(rotten):
+        path.unlink()
+        write_image(raw, path.relative_to(raw).as_posix(), 100 + number)
+    assert asked_ranges(daemon) == [(SHARDS[1], SHARDS[1])]
+    assert numbers(daemon.index_events()[0], "dagster/row_count") == {"dagster/row_count": 12 + len(rotten)}
+
+
+def test_a_state_that_returns_is_asked_for_again(instance: dg.DagsterInstance, raw: Path) -> None:
+    settings = make_settings_for(raw.parent, **SMALL_SETTINGS, labels={"kind": "file", "path": "labels.csv"})
+    daemon = SmallDaemon(instance, settings)
+    versions = []
+    for label in ("red", "blue", "red"):
+        (raw.parent / "labels.csv").write_text(f"filename,label\na/0.jpg,{label}\n")
+        assert len(asked_ranges(daemon)) == 1
+        versions.append(detect(settings).heads)
+    touched = [shard for shard in SHARDS if versions[0][shard] != versions[1][shard]]
+    assert len(touched) == 1
+    before, other, after = (heads[touched[0]].data_version for heads in versions)
+    assert before == after != other
+
+
+def test_a_run_that_was_lost_is_asked_for_again_under_another_key(daemon: SmallDaemon) -> None:
+    lost = daemon.tick().run_requests[0]
+    again = daemon.tick().run_requests[0]
+    assert (shard_range(again), again.run_key != lost.run_key) == (WHOLE, True)
+    daemon.run(again)
+    assert daemon.tick().skip_message == "nothing changed"
+
+
+def test_a_lost_cursor_does_not_lose_a_change(daemon: SmallDaemon, raw: Path) -> None:
+    daemon.settle()
+    daemon.cursor = None
+    assert daemon.tick().skip_message == "nothing changed"
+    write_image(raw, keys_in(SHARDS[2], 1)[0], 99)
+    daemon.cursor = None
+    assert asked_ranges(daemon) == [(SHARDS[2], SHARDS[2])]
+
+
+def test_a_missing_source_is_named(daemon: SmallDaemon, raw: Path) -> None:
+    daemon.settle()
+    shutil.move(raw, raw.with_name("elsewhere"))
+    said = daemon.tick()
+    assert not said.run_requests
+    assert str(said.skip_message) == f"source folder {raw} does not exist; create it or correct the path"
+    shutil.move(raw.with_name("elsewhere"), raw)
+    assert daemon.tick().skip_message == "nothing changed"
+
+
+def test_an_emptied_source_deletes_nothing(daemon: SmallDaemon, raw: Path) -> None:
+    daemon.settle()
+    for path in raw.rglob("*.jpg"):
+        path.unlink()
+    said = daemon.tick()
+    assert not said.run_requests
+    assert "the source holds no image and the dataset holds 12" in str(said.skip_message)
+
+
+def test_what_the_command_line_did_is_told_by_one_cheap_run(daemon: SmallDaemon, raw: Path) -> None:
+    daemon.settle()
+    write_image(raw, keys_in(SHARDS[2], 1)[0], 99)
+    run_dataset(daemon.settings)
+    assert asked_ranges(daemon) == [(SHARDS[2], SHARDS[2])]
+    told = numbers(daemon.shard_events(SHARDS[2])[0], "commit", "new", "decoded")
+    assert told == {"commit": 2, "new": 0, "decoded": 0}
+    assert numbers(daemon.index_events()[0], "published_now", "index_number") == {
+        "published_now": False,
+        "index_number": 2,
+    }
+
+
+def test_shards_made_by_hand_lead_to_an_index_alone(daemon: SmallDaemon) -> None:
+    daemon.materialize(*WHOLE)
+    assert asked_ranges(daemon) == [NO_SHARDS]
+    assert numbers(daemon.index_events()[0], "dagster/row_count") == {"dagster/row_count": 12}
+
+
+def test_a_changed_recipe_makes_every_shard_wanted(daemon: SmallDaemon, raw: Path) -> None:
+    daemon.settle()
+    daemon.load(make_settings_for(raw.parent, **SMALL_SETTINGS, image={"width_px": 8, "height_px": 8}))
+    assert asked_ranges(daemon) == [WHOLE]
+    assert [numbers(daemon.shard_events(shard)[0], "kept")["kept"] for shard in SHARDS] == [0, 0, 0, 0]
+    assert sum(numbers(daemon.shard_events(shard)[0], "changed")["changed"] for shard in SHARDS) == 12
+
+
+def test_another_number_of_shards_is_reached_without_decoding(daemon: SmallDaemon, raw: Path) -> None:
+    daemon.settle()
+    daemon.load(make_settings_for(raw.parent, **SMALL_SETTINGS, num_shards=2))
+    assert asked_ranges(daemon) == [("0-of-2", "1-of-2")]
+    assert [numbers(daemon.shard_events(shard)[0], "decoded")["decoded"] for shard in shard_names(2)] == [0, 0]
+    assert numbers(daemon.index_events()[0], "shards") == {"shards": 2}
+
+
+def test_without_an_extractor_no_vectors_are_asked_for(instance: dg.DagsterInstance, raw: Path) -> None:
+    daemon = SmallDaemon(
+        instance, make_settings_for(raw.parent, **{**SMALL_SETTINGS, "features": {"extractor": "none"}})
+    )
+    assert asked_ranges(daemon) == [WHOLE]
+    assert daemon.tick().skip_message == "nothing changed"
+
+
+@pytest.mark.parametrize("started_by", ["sensor", "hand"])
+def test_nothing_is_asked_for_while_a_run_is_under_way(daemon: SmallDaemon, raw: Path, started_by: str) -> None:
+    daemon.settle()
+    write_images(raw, 1, first=50)
+    if started_by == "sensor":
+        job = daemon.defs.resolve_job_def(daemon.names.update_job)
+    else:
+        job = daemon.defs.resolve_implicit_global_asset_job_def().get_subset(
+            asset_selection={daemon.names.image_shards}
+        )
+    run = daemon.instance.create_run_for_job(
+        job, asset_selection=job.asset_selection, status=dg.DagsterRunStatus.STARTED
+    )
+    said = daemon.tick()
+    assert (said.run_requests, said.skip_message) == ([], "a run for this dataset is under way; looking again after it")
+    daemon.instance.report_run_failed(run)
+    assert len(daemon.tick().run_requests) == 1
