@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import dagster as dg
-from image_assets.pipeline.exporting import write_exports
 
 from image_assets.checks import INDEX_CHECKS, VECTOR_CHECKS
 from image_assets.checks.base import Verdict
@@ -11,6 +10,7 @@ from image_assets.defs.instance_events import severity
 from image_assets.defs.metadata import index_columns, index_metadata, vector_metadata
 from image_assets.defs.names import Names
 from image_assets.pipeline.embedding import build_vectors
+from image_assets.pipeline.exporting import write_exports
 from image_assets.pipeline.indexing import build_index
 from image_assets.pipeline.logs import pipeline_log
 from image_assets.settings import Settings

@@ -1,6 +1,8 @@
 """`raw_listing`: what the source holds, observed and not made; one partition a shard."""
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import dagster as dg
 
@@ -13,11 +15,11 @@ def raw_listing_asset(settings: Settings, names: Names) -> dg.SourceAsset:
     """Return the observable asset; its data version is the fingerprint of a shard's part of the listing."""
 
     def raw_listing() -> dg.DataVersionsByPartition:
-        return dg.DataVersionsByPartition(dict(detect(settings).wanted.fingerprints))
+        fingerprints = dict(detect(settings).wanted.fingerprints)
+        with _beta_is_meant():
+            return dg.DataVersionsByPartition(fingerprints)
 
-    with warnings.catch_warnings():
-        # Beta in Dagster, and the only kind of asset whose observations make what is downstream stale.
-        warnings.simplefilter("ignore", dg.BetaWarning)
+    with _beta_is_meant():
         return dg.observable_source_asset(
             key=names.raw_listing,
             group_name=settings.name,
@@ -25,3 +27,11 @@ def raw_listing_asset(settings: Settings, names: Names) -> dg.SourceAsset:
             description=f"Raw images in `{settings.source.path}`: key, version, size. The sensor observes it.",
             metadata={"source": settings.source.path, "kind": settings.source.kind},
         )(raw_listing)
+
+
+@contextmanager
+def _beta_is_meant() -> Iterator[None]:
+    """Silence the one warning: only this kind of asset makes what is downstream stale by an observation."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        yield

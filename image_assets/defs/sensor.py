@@ -51,18 +51,20 @@ def source_sensor(
         description=f"Lists {settings.source.path} and asks for runs of exactly the shards that changed.",
     )
     def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        # Asked before looking: a run that ends meanwhile is then waited for, not taken for one that did nothing.
+        busy = _busy(context.instance, names)
         try:
             state = detect(settings)
         except ImageAssetsError as error:
             # A missing source is no defect of the sensor: say it in one line and look again at the next tick.
             return dg.SkipReason(str(error))
-        return evaluate(context, state, names)
+        return evaluate(context, state, names, busy=busy)
 
     return sensor
 
 
-def evaluate(context: dg.SensorEvaluationContext, state: State, names: Names) -> dg.SensorResult:
-    """Return what one look at the source leads to."""
+def evaluate(context: dg.SensorEvaluationContext, state: State, names: Names, *, busy: bool) -> dg.SensorResult:
+    """Return what one look at the source leads to; while a run is under way, only observations."""
     settings, now = state.settings, time.time()
     instance = context.instance
     seen = recorded_versions(instance, names.raw_listing, OBSERVED)
@@ -75,7 +77,7 @@ def evaluate(context: dg.SensorEvaluationContext, state: State, names: Names) ->
     shards = _wanted_shards(instance, state, names)
     assembled = _wanted_assembly(instance, state, names)
     wanted = shards | assembled
-    if _busy(instance, names):
+    if busy:
         reason = "a run for this dataset is under way; looking again after it"
         return dg.SensorResult(skip_reason=reason, asset_events=events, cursor=attempts.to_cursor())
     due = attempts.due(wanted, settings.trigger, now)

@@ -15,6 +15,9 @@ from image_assets.core.errors import EngineError
 from image_assets.engines.base import Beat, Done, Lost, R, T
 
 _START_TIMEOUT_S = 60.0
+# A decoded photo is half a megabyte: by default glibc gives such blocks back to the system and takes them again for each
+# image, which costs a fifth of a worker's time (measured: 2.4 against 1.95 ms an image). Other C libraries ignore it.
+_MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(32 * 2**20), "MALLOC_TRIM_THRESHOLD_": str(128 * 2**20)}
 
 
 class LocalEngine:
@@ -110,7 +113,7 @@ class _Worker:
             # Its own session, so that Ctrl-C reaches the run alone, which then stops its workers.
             self.process = subprocess.Popen(
                 command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=self.errors, stderr=self.errors,
-                start_new_session=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+                start_new_session=True, env={**os.environ, **_MALLOC, "PYTHONPATH": os.pathsep.join(sys.path)},
             )  # fmt: skip
         except OSError as error:
             raise EngineError(f"a worker process could not start: {error}") from error

@@ -19,7 +19,7 @@ class CsvFile:
     """
 
     suffix = ".csv"
-    other_suffixes = ()
+    other_suffixes: tuple[str, ...] = ()
 
     def write(self, samples: SampleStream, target: Path, options: ExportOptions) -> None:
         """Write a CSV file.

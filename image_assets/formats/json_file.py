@@ -15,7 +15,7 @@ class JsonFile:
     """
 
     suffix = ".json"
-    other_suffixes = ()
+    other_suffixes: tuple[str, ...] = ()
 
     def write(self, samples: SampleStream, target: Path, options: ExportOptions) -> None:
         """Write a JSON file.

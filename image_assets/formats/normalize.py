@@ -26,16 +26,18 @@ def normalize(images: NDArray[np.uint8], normalization: Normalization) -> NDArra
     check_normalization(normalization, images.shape[-1])
     if normalization == "none":
         return images
-    scaled = images.astype(np.float32)
+    scaled: NDArray[np.float32] = images.astype(np.float32)
     if normalization == "0-1":
-        return np.divide(scaled, np.float32(255), out=scaled)
-    if normalization == "-1-1":
+        scaled /= 255
+    elif normalization == "-1-1":
         # (2x - 255) is exact in float32, so only the division rounds and both ends are exactly -1 and 1.
         scaled *= 2
         scaled -= 255
-        return np.divide(scaled, np.float32(255), out=scaled)
-    scaled -= np.array(IMAGENET_MEAN, np.float32) * np.float32(255)
-    return np.divide(scaled, np.array(IMAGENET_STD, np.float32) * np.float32(255), out=scaled)
+        scaled /= 255
+    else:
+        scaled -= np.array(IMAGENET_MEAN, np.float32) * 255
+        scaled /= np.array(IMAGENET_STD, np.float32) * 255
+    return scaled
 
 
 def check_normalization(normalization: Normalization, channels: int) -> None:
@@ -49,7 +51,8 @@ def check_normalization(normalization: Normalization, channels: int) -> None:
         raise ConfigError(f"unknown normalization {normalization!r}; known: {known}")
     if normalization == "imagenet" and channels not in (0, 3):
         raise ConfigError(
-            f"normalization imagenet needs RGB images, these have {channels} channel(s); use 0-1 or -1-1, or image.mode: RGB"
+            f"normalization imagenet needs RGB images, these have {channels} channel(s); "
+            "use 0-1 or -1-1, or image.mode: RGB"
         )
 
 

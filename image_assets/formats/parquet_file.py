@@ -25,7 +25,7 @@ class ParquetFile:
     """
 
     suffix = ".parquet"
-    other_suffixes = ()
+    other_suffixes: tuple[str, ...] = ()
 
     def write(self, samples: SampleStream, target: Path, options: ExportOptions) -> None:
         """Write a Parquet file, one row group a batch.
@@ -38,13 +38,15 @@ class ParquetFile:
 
         check_normalization(options.normalization, samples.image_shape[2])
         schema = _schema(samples, options)
-        # Pixels are left as they are: a dictionary or compression costs more time than the disk it saves.
-        plain = [IMAGE_ARRAY] if options.image_array else []
-        names = [name for name in schema.names if name not in plain]
-        codecs = {**{_leaf(name): "zstd" for name in names}, **{_leaf(name): "none" for name in plain}}
+        pixels = _leaf(IMAGE_ARRAY)
+        leaves = [_leaf(name) for name in schema.names]
+        # Parquet knows no bytes: plain uint8 would take four each, as numbers of a dictionary of 256 they take one.
+        by_dictionary = [leaf for leaf in leaves if leaf != pixels or options.normalization == "none"]
+        # Compressing pixels costs more time than the disk it saves.
+        codecs = {leaf: "none" if leaf == pixels else "zstd" for leaf in leaves}
         with (
             published_whole(target) as part,
-            pq.ParquetWriter(part, schema, compression=codecs, use_dictionary=[_leaf(name) for name in names]) as file,
+            pq.ParquetWriter(part, schema, compression=codecs, use_dictionary=by_dictionary) as file,
         ):
             for batch in samples.batches(options.image_array):
                 file.write_table(_table(batch, schema, options))

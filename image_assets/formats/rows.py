@@ -1,9 +1,12 @@
 """The rows of table formats: which columns users see, and what they are called."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from image_assets.formats.base import Batch, ExportOptions, SampleStream
+import numpy as np
+from numpy.typing import NDArray
+
+from image_assets.formats.base import ExportOptions, SampleStream
 from image_assets.formats.normalize import check_normalization, normalize
 
 # What users call a column -> what the index calls it.
@@ -27,18 +30,16 @@ def iter_rows(samples: SampleStream, options: ExportOptions) -> Iterator[tuple[A
     Raises:
         ConfigError: the images cannot be normalised as asked.
     """
-    if options.image_array:
-        check_normalization(options.normalization, samples.image_shape[2])
+    check_normalization(options.normalization, samples.image_shape[2])
     names = [name for name in column_names(samples, options) if name != IMAGE_ARRAY]
     for batch in samples.batches(options.image_array):
-        values = [batch.rows[COLUMNS.get(name, name)].to_pylist() for name in names]
-        if options.image_array:
-            # An iterator, because a batch of images as lists would take ten times its bytes.
-            values.append(_nested_lists(batch, options))  # type: ignore[arg-type]
+        values: list[Iterable[Any]] = [batch.rows[COLUMNS.get(name, name)].to_pylist() for name in names]
+        if batch.images is not None:
+            values.append(_nested_lists(batch.images, options))
         yield from zip(*values, strict=True)
 
 
-def _nested_lists(batch: Batch, options: ExportOptions) -> Iterator[Any]:
-    assert_images = batch.images
-    for image in assert_images if assert_images is not None else ():
+def _nested_lists(images: NDArray[np.uint8], options: ExportOptions) -> Iterator[Any]:
+    # One at a time: as lists a batch of images would take many times its bytes.
+    for image in images:
         yield normalize(image, options.normalization).tolist()

@@ -91,8 +91,8 @@ class _Tools:
         self.store = Store(settings.store)
         self.renderer = Renderer(settings)
         self.max_bytes = settings.limits.max_file_bytes
-        # Outputs of images that this worker made in this run, so that copies in later tasks are not decoded again.
-        self.made: dict[str, Row] = {}
+        # Where the outputs lie that this worker made in this run: copies in later tasks are not decoded again.
+        self.made: dict[str, Found] = {}
         self._segments: dict[str, list[Row]] = {}
 
     def outputs_at(self, found: Found) -> Row:
@@ -185,7 +185,7 @@ class _Batch:
             self.waiting[sha256][1].append(row)
             row["status"] = OK
         elif sha256 in self.tools.made:
-            row |= self.tools.made[sha256]
+            row |= self.tools.outputs_at(self.tools.made[sha256])
         elif (failure := self.failures.get(sha256)) is not None:
             row |= {"status": FAILED, "reason": failure.reason, "detail": failure.detail}
         elif (found := self.contents.find(sha256)) is not None:
@@ -211,7 +211,7 @@ class _Batch:
             columns = _columns_of(name, first, image.rendered)
             for row in rows:
                 row.update(columns)
-            self.tools.made[image.sha256] = columns
+            self.tools.made[image.sha256] = Found(name, first, live=True)
             first += len(image.rendered.outputs)
         while len(self.tools.made) > _REMEMBERED_OUTPUTS:
             self.tools.made.pop(next(iter(self.tools.made)))

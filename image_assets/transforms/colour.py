@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from image_assets.transforms.base import Pixels
-from image_assets.transforms.colour_profile import BadProfileError, lab_to_srgb, transform_to_srgb
+from image_assets.transforms.colour_profile import BadProfileError, transform_to_srgb
 
 if TYPE_CHECKING:
     from PIL import Image, ImageCms
@@ -38,8 +38,6 @@ def to_pixels(
             transform = transform_to_srgb(profile, colour_mode)
         except BadProfileError:
             good = False
-    if transform is None and colour_mode == "LAB":
-        transform = lab_to_srgb()
     low, high = _value_range(image)
     conversion = _Conversion(mode, background, transform, low, high)
     pixels = np.empty((image.height, image.width, 3 if mode == "RGB" else 1), dtype=np.uint8)
@@ -76,6 +74,9 @@ def _convert(strip: "Image.Image", conversion: _Conversion) -> "Image.Image":
     if conversion.transform is not None:
         taken = conversion.transform.input_mode
         colour = conversion.transform.apply(colour if colour.mode == taken else colour.convert(taken))
+    elif colour.mode == "LAB":
+        # Pillow knows the way from LAB to RGB and no other.
+        colour = colour.convert("RGB")
     if alpha is not None:
         canvas = Image.new("RGB", strip.size, conversion.background)
         canvas.paste(colour.convert("RGB"), mask=alpha)

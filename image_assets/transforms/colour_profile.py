@@ -47,14 +47,6 @@ def transform_to_srgb(profile: bytes, mode: str) -> "ImageCms.ImageCmsTransform 
         raise BadProfileError(str(error)) from error
 
 
-@lru_cache(maxsize=1)
-def lab_to_srgb() -> "ImageCms.ImageCmsTransform":
-    """Return what turns LAB images without a profile into sRGB: CIE L*a*b* under D50."""
-    from PIL import ImageCms
-
-    return ImageCms.buildTransform(ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), "LAB", "RGB")
-
-
 def _is_identity(transform: "ImageCms.ImageCmsTransform", mode: str) -> bool:
     if mode not in ("RGB", "L"):
         return False

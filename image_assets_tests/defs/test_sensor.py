@@ -147,7 +147,7 @@ def test_an_emptied_source_deletes_nothing(daemon: SmallDaemon, raw: Path) -> No
         path.unlink()
     said = daemon.tick()
     assert not said.run_requests
-    assert "the source holds no image and the dataset holds 12" in str(said.skip_message)
+    assert f"source {raw} holds no image and the dataset holds 12" in str(said.skip_message)
 
 
 def test_what_the_command_line_did_is_told_by_one_cheap_run(daemon: SmallDaemon, raw: Path) -> None:

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from image_assets.settings import Settings, make_settings
-
-Pixels = NDArray[np.uint8]
+from image_assets.transforms.base import Pixels
+from image_assets.transforms.decode import decode
+from image_assets.transforms.orientation import orient
 
 # CIE XYZ (D50) of the sRGB primaries.
 SRGB_RED, SRGB_GREEN, SRGB_BLUE = (0.4361, 0.2225, 0.0139), (0.3851, 0.7169, 0.0971), (0.1431, 0.0606, 0.7142)
@@ -29,11 +30,14 @@ def photo(width: int = 320, height: int = 240, *, channels: int = 3, seed: int =
 
     def noise(size: int) -> NDArray[Any]:
         image = Image.fromarray(rng.standard_normal((size, size)).astype(np.float32))
-        return np.asarray(image.resize((width, height), Image.Resampling.BICUBIC)) * 90 / size**0.5
+        resized: NDArray[Any] = np.asarray(image.resize((width, height), Image.Resampling.BICUBIC))
+        scaled: NDArray[Any] = resized * (90 / size**0.5)
+        return scaled
 
     light = sum(noise(size) for size in (2, 4, 8, 16, 32, 64, 128))
     total = [light + 0.5 * (noise(3) + noise(9)) for _ in range(channels)]
-    return np.clip(np.stack(total, axis=2) + 128, 0, 255).astype(np.uint8)
+    pixels: Pixels = np.clip(np.stack(total, axis=2) + 128, 0, 255).astype(np.uint8)
+    return pixels
 
 
 def quadrants(width: int = 64, height: int = 48) -> Pixels:
@@ -56,6 +60,12 @@ def file_of(image: Image.Image | NDArray[Any], kind: str = "PNG", **options: Any
 def opened(data: bytes) -> Pixels:
     """Return the pixels of an output, as stored."""
     return np.asarray(Image.open(io.BytesIO(data)))
+
+
+def upright(raw: bytes, settings: Settings) -> Pixels:
+    """Return a file's pixels as the decoder and its orientation give them."""
+    decoded = decode(raw, settings)
+    return orient(decoded.pixels, decoded.turn)
 
 
 def exif_block(

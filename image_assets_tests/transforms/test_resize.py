@@ -133,10 +133,12 @@ def test_cover_shows_the_middle_and_no_background() -> None:
 
 def test_contain_shows_everything_in_the_middle_of_the_background() -> None:
     image = image_settings("contain", 60, 60, background=[1, 2, 3])
-    fitted = fit_pixels(np.full((20, 40, 3), 200, np.uint8), 1, image, build_resizer("fast-lanczos3"))
-    assert (fitted[:15] == (1, 2, 3)).all()
-    assert (fitted[15:45] == 200).all()
-    assert (fitted[45:] == (1, 2, 3)).all()
+    for turn in (1, 6):  # a wide image, and the same one standing
+        fitted = fit_pixels(np.full((20, 40, 3), 200, np.uint8), turn, image, build_resizer("fast-lanczos3"))
+        wide = fitted if turn == 1 else fitted.transpose(1, 0, 2)
+        assert (wide[:15] == (1, 2, 3)).all()
+        assert (wide[15:45] == 200).all()
+        assert (wide[45:] == (1, 2, 3)).all()
 
 
 def test_the_right_size_is_left_as_it_is() -> None:

@@ -1,0 +1,259 @@
+"""Reading a published dataset: rows, pixels and vectors, one at a time or in batches."""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from image_assets.core.errors import ConfigError, DatasetError
+from image_assets.core.index import INDEX_SCHEMA, IndexHead
+from image_assets.formats.base import Normalization
+from image_assets.formats.normalize import check_normalization, normalize
+from image_assets.pipeline.pixels import StoredImages
+from image_assets.pipeline.random_access import PIECE_ROWS, AlignedVectors, MappedRows, vectors_follow
+from image_assets.settings import load_settings
+from image_assets.storage import layout
+from image_assets.storage.indexes import iter_index, latest_index, read_index_head
+from image_assets.storage.store import Store
+from image_assets.storage.vectors import read_vector_head
+
+_PLACE = ("segment", "row")
+
+
+def open_dataset(where: str | os.PathLike[str], *, index: int | None = None) -> "Dataset":
+    """Return a published dataset for reading.
+
+    Args:
+        where: the store's folder or URL, or the path of the dataset's settings file (``.yaml``).
+        index: the number of an index, to read an earlier state; without it the newest.
+
+    Raises:
+        DatasetError: nothing was published there, or there is no index of that number.
+        ConfigError: the settings file is wrong.
+        StoreError: the store does not answer or is damaged.
+    """
+    url = _store_url(os.fspath(where))
+    store = Store(url, create=False)
+    newest = latest_index(store)
+    if not newest:
+        raise DatasetError(f"no published dataset in {url}; `image-assets run` publishes one")
+    number = newest if index is None else index
+    if number != newest and not (number > 0 and store.exists(layout.index(number))):
+        raise DatasetError(f"no index {number} in {url}; the newest is {newest}")
+    return Dataset(store, read_index_head(store, number))
+
+
+class Dataset:
+    """One index of a store with its images and vectors, read-only.
+
+    A row is a number from 0, in the order of the index; it means the same image as long as the index is the same.
+    Random access copies the index columns it needs into a temporary file and maps that into memory. Not for several
+    threads at once: open one dataset in each.
+    """
+
+    def __init__(self, store: Store, head: IndexHead) -> None:
+        self.head = head
+        self._store = store
+        self._rows = MappedRows(store, head.number)
+        self._images = StoredImages(store, head.recipe_id)
+        self._vectors: AlignedVectors | None = None
+
+    @property
+    def digest(self) -> str:
+        """The dataset's digest: equal digests mean equal datasets."""
+        return self.head.digest
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the index's columns."""
+        return tuple(INDEX_SCHEMA.names)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(height, width, channels) of the images, (0, 0, 0) when there are none."""
+        if not self.head.rows:
+            return (0, 0, 0)
+        height, width, channels = self.image(0).shape
+        return (height, width, channels)
+
+    @property
+    def has_variants(self) -> bool:
+        """Whether any row is an augmented variant of an image."""
+        return any(pc.max(rows["variant"]).as_py() > 0 for rows in self.row_batches(PIECE_ROWS, ["variant"]))
+
+    @property
+    def has_vectors(self) -> bool:
+        """Whether there are feature vectors of this very index."""
+        head = read_vector_head(self._store)
+        return head is not None and vectors_follow(head, self.head)
+
+    def __len__(self) -> int:
+        return self.head.rows
+
+    def __getitem__(self, row: int) -> dict[str, Any]:
+        """Return a row's columns, and its pixels as ``image``: uint8 of shape (height, width, channels).
+
+        Raises:
+            IndexError: there is no such row; -1 is the last.
+            StoreError: the index or a segment is damaged or gone.
+        """
+        values = self._rows.read(self._position(row), self.columns)
+        return {**values, "image": self._images.pixels(values["segment"], values["row"]).copy()}
+
+    def image(self, row: int) -> NDArray[np.uint8]:
+        """Return a row's pixels, uint8 of shape (height, width, channels).
+
+        Raises:
+            IndexError: there is no such row; -1 is the last.
+            StoreError: the index or a segment is damaged or gone.
+        """
+        place = self._rows.read(self._position(row), _PLACE)
+        return self._images.pixels(place["segment"], place["row"]).copy()
+
+    def table(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """Return all rows as an Arrow table, with the columns asked for or all; it is held in memory.
+
+        Raises:
+            DatasetError: there is no such column.
+            StoreError: the index is damaged.
+        """
+        names = self._known(columns)
+        schema = pa.schema([INDEX_SCHEMA.field(name) for name in names])
+        pieces = iter_index(self._store, self.head.number, columns=names)
+        return pa.concat_tables([schema.empty_table(), *(piece.select(names).cast(schema) for piece in pieces)])
+
+    def vector(self, row: int) -> NDArray[np.float32]:
+        """Return a row's feature vector, shape (dim,).
+
+        Raises:
+            IndexError: there is no such row; -1 is the last.
+            DatasetError: there are no vectors, or those of another index.
+            StoreError: the vectors are damaged.
+        """
+        position = self._position(row)
+        return self._aligned().read(position)
+
+    def vectors(self) -> NDArray[np.float32]:
+        """Return all feature vectors, shape (len(self), dim): 4 bytes a number, and nothing of that size beside it.
+
+        Raises:
+            DatasetError: there are no vectors, or those of another index.
+            StoreError: the vectors are damaged.
+        """
+        return self._aligned().read_all()
+
+    def batches(
+        self, *, batch_size: int = 32, columns: Sequence[str] | None = None, normalization: Normalization = "none"
+    ) -> Iterator[dict[str, NDArray[Any]]]:
+        """Yield all rows in order, ``batch_size`` together and the rest last, each column as an array of shape (n,).
+
+        ``image`` is of shape (n, height, width, channels): uint8, or float32 when normalised. Texts are objects, with
+        None where there is none; integers become floats with NaN in a batch where one is missing.
+
+        Raises:
+            ConfigError: the batch size or the normalization is wrong.
+            DatasetError: there is no such column.
+            StoreError: the index or a segment is damaged or gone.
+        """
+        names = self._known(columns)
+        if batch_size < 1:
+            raise ConfigError(f"a batch of {batch_size} images is not possible; give 1 or more")
+        check_normalization(normalization, self.image_shape[2])
+        return self._batches(batch_size, names, normalization)
+
+    def row_batches(self, batch_size: int, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """Yield all rows in order, ``batch_size`` together and the rest last, without pixels.
+
+        Raises:
+            DatasetError: there is no such column.
+            StoreError: the index is damaged.
+        """
+        names = self._known(columns)
+        piece_rows = max(batch_size, PIECE_ROWS)
+        return _cut(iter_index(self._store, self.head.number, batch_rows=piece_rows, columns=names), batch_size)
+
+    def images(self, rows: pa.Table) -> NDArray[np.uint8]:
+        """Return the pixels of index rows (segment, row), shape (rows, height, width, channels).
+
+        Raises:
+            DatasetError: they are not all of one shape.
+            StoreError: a segment is damaged or gone.
+        """
+        places = list(zip(rows["segment"].to_pylist(), rows["row"].to_pylist(), strict=True))
+        pixels: NDArray[np.uint8] | None = None
+        # In the order they are stored in, so that each piece of a segment is read once.
+        for position in sorted(range(len(places)), key=places.__getitem__):
+            image = self._images.pixels(*places[position])
+            if pixels is None:
+                pixels = np.empty((len(places), *image.shape), np.uint8)
+            if image.shape != pixels.shape[1:]:
+                where = f"row {places[position][1]} of segment {places[position][0]}"
+                raise DatasetError(f"images differ in shape: {image.shape} in {where}, {pixels.shape[1:]} before it")
+            pixels[position] = image
+        return pixels if pixels is not None else np.empty((0, *self.image_shape), np.uint8)
+
+    def close(self) -> None:
+        """Close the files and forget what is mapped; reading again opens them again."""
+        self._images.close()
+        self._rows = MappedRows(self._store, self.head.number)
+        if self._vectors is not None:
+            self._vectors.close()
+            self._vectors = None
+
+    def __enter__(self) -> "Dataset":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def _batches(
+        self, batch_size: int, names: list[str], normalization: Normalization
+    ) -> Iterator[dict[str, NDArray[Any]]]:
+        for rows in self.row_batches(batch_size, list(dict.fromkeys([*names, *_PLACE]))):
+            batch = {name: rows[name].to_numpy().copy() for name in names}
+            batch["image"] = normalize(self.images(rows), normalization)
+            yield batch
+
+    def _position(self, row: int) -> int:
+        if not -len(self) <= row < len(self):
+            raise IndexError(f"row {row} of a dataset of {len(self)} rows")
+        return row % len(self)
+
+    def _known(self, columns: Sequence[str] | None) -> list[str]:
+        names = list(self.columns if columns is None else columns)
+        if unknown := [name for name in names if name not in self.columns]:
+            raise DatasetError(f"no column {', '.join(map(repr, unknown))}; there are {', '.join(self.columns)}")
+        return names
+
+    def _aligned(self) -> AlignedVectors:
+        if self._vectors is None:
+            self._vectors = AlignedVectors(self._store, self.head)
+        return self._vectors
+
+
+def _store_url(where: str) -> str:
+    if "://" in where:
+        return where
+    path = Path(where).expanduser()
+    if path.suffix.lower() in {".yaml", ".yml"}:
+        return load_settings(path).store
+    if path.is_file():
+        raise DatasetError(f"{path} is a file; name the store's folder, its URL, or a settings file (.yaml)")
+    return str(path)
+
+
+def _cut(tables: Iterable[pa.Table], size: int) -> Iterator[pa.Table]:
+    """Yield the same rows in tables of ``size`` rows, the last one shorter."""
+    rest: pa.Table | None = None
+    for table in tables:
+        rest = table if rest is None else pa.concat_tables([rest, table])
+        while rest.num_rows >= size:
+            yield rest.slice(0, size)
+            rest = rest.slice(size)
+    if rest is not None and rest.num_rows:
+        yield rest

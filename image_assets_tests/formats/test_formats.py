@@ -1,0 +1,214 @@
+"""What every format promises, asked of each one that is registered."""
+
+import gc
+import signal
+import subprocess
+import sys
+import tracemalloc
+import weakref
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from image_assets.core.errors import ConfigError
+from image_assets.formats import FORMATS, find_format, format_for_path
+from image_assets.formats.base import Batch, ExportOptions, SampleStream
+from image_assets.formats.normalize import normalize
+from image_assets_tests.datasets import Look, awkward_pictures, pictures, stream_of
+from image_assets_tests.formats.readers import READERS
+from image_assets_tests.formats.write_all import write_all
+
+every_format = pytest.mark.parametrize("name", sorted(FORMATS))
+PIXELS = ExportOptions(image_array=True)
+
+
+def expected(stream: SampleStream) -> tuple[list[str], list[str | None], np.ndarray]:
+    batches = list(stream.batches(True))
+    rows = pa.concat_tables([batch.rows for batch in batches])
+    return rows["key"].to_pylist(), rows["label"].to_pylist(), np.concatenate([batch.images for batch in batches])
+
+
+@every_format
+def test_awkward_names_labels_and_all_pixels_come_back(name: str, tmp_path: Path) -> None:
+    stream = stream_of(awkward_pictures())
+    FORMATS[name].write(stream, tmp_path / "out", PIXELS)
+    back = READERS[name](tmp_path / "out")
+    filenames, labels, images = expected(stream)
+    # CSV has no word for nothing: a missing and an empty label read the same there.
+    assert back.labels == ([label or "" for label in labels] if name == "csv" else labels)
+    assert back.filenames == filenames
+    np.testing.assert_array_equal(back.images, images)
+
+
+@every_format
+@pytest.mark.parametrize("normalization", ["0-1", "-1-1", "imagenet"])
+def test_normalised_pixels_come_back(name: str, normalization: str, tmp_path: Path) -> None:
+    stream = stream_of(pictures(6))
+    FORMATS[name].write(stream, tmp_path / "out", ExportOptions(image_array=True, normalization=normalization))
+    back = READERS[name](tmp_path / "out").images
+    np.testing.assert_array_equal(back.astype(np.float32), normalize(expected(stream)[2], normalization))
+
+
+@every_format
+def test_variants_are_told_apart_when_there_are_any(name: str, tmp_path: Path) -> None:
+    FORMATS[name].write(stream_of(pictures(3), Look(variants=2)), tmp_path / "out", PIXELS)
+    assert READERS[name](tmp_path / "out").variants == [0, 1, 2] * 3
+
+
+@pytest.mark.parametrize("name", sorted(set(FORMATS) - {"parquet"}))
+def test_nothing_is_said_of_variants_when_there_are_none(name: str, tmp_path: Path) -> None:
+    FORMATS[name].write(stream_of(pictures(3)), tmp_path / "out", PIXELS)
+    assert READERS[name](tmp_path / "out").variants is None
+
+
+@every_format
+@pytest.mark.parametrize("normalization", ["none", "imagenet"])
+def test_an_empty_dataset_gives_a_file_without_rows(name: str, normalization: str, tmp_path: Path) -> None:
+    FORMATS[name].write(stream_of([]), tmp_path / "out", ExportOptions(image_array=True, normalization=normalization))
+    back = READERS[name](tmp_path / "out")
+    assert (back.filenames, back.labels, back.images.shape) == ([], [], (0, 0, 0, 0))
+
+
+@every_format
+def test_grayscale_images_come_back(name: str, tmp_path: Path) -> None:
+    stream = stream_of(pictures(5), Look(channels=1))
+    FORMATS[name].write(stream, tmp_path / "out", PIXELS)
+    np.testing.assert_array_equal(READERS[name](tmp_path / "out").images, expected(stream)[2])
+
+
+@every_format
+def test_a_normalization_that_does_not_fit_leaves_the_old_file(name: str, tmp_path: Path) -> None:
+    target = tmp_path / "out"
+    target.write_bytes(b"old")
+    with pytest.raises(ConfigError, match="needs RGB images, these have 1 channel"):
+        FORMATS[name].write(stream_of(pictures(5), Look(channels=1)), target, ExportOptions(True, "imagenet"))
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"out": b"old"}
+
+
+def test_another_process_writes_the_same_bytes(tmp_path: Path) -> None:
+    (tmp_path / "here").mkdir()
+    (tmp_path / "there").mkdir()
+    here = write_all(tmp_path / "here")
+    subprocess.run([sys.executable, "-m", "image_assets_tests.formats.write_all", tmp_path / "there"], check=True)
+    assert {name: (tmp_path / "there" / name).read_bytes() == data for name, data in here.items()} == dict.fromkeys(
+        FORMATS, True
+    )
+
+
+@every_format
+def test_a_writer_killed_half_way_leaves_the_old_file(name: str, tmp_path: Path) -> None:
+    target = tmp_path / "out"
+    target.write_bytes(b"old")
+    command = [sys.executable, "-m", "image_assets_tests.formats.kill_while_writing", name, target]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    assert target.read_bytes() == b"old"
+    # It was killed while it wrote, not before.
+    assert len(list(tmp_path.glob(".image-assets-*.part"))) == 1
+
+
+@every_format
+def test_a_writer_that_fails_half_way_leaves_the_old_file_and_nothing_else(name: str, tmp_path: Path) -> None:
+    target = tmp_path / "out"
+    target.write_bytes(b"old")
+    stream = stream_of(pictures(12))
+
+    def batches(with_images: bool) -> Iterator[Batch]:
+        for number, batch in enumerate(stream.batches(with_images)):
+            if with_images and number == 2:
+                raise OSError("the disk is gone")
+            yield batch
+
+    with pytest.raises(OSError, match="the disk is gone"):
+        FORMATS[name].write(replace(stream, batches=batches), target, PIXELS)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"out": b"old"}
+
+
+@every_format
+def test_a_file_replaces_an_older_one_and_is_readable_like_any_other(name: str, tmp_path: Path) -> None:
+    target, other = tmp_path / "out", tmp_path / "other"
+    target.write_bytes(b"old")
+    other.write_bytes(b"")
+    FORMATS[name].write(stream_of(pictures(3)), target, PIXELS)
+    assert len(READERS[name](target).filenames) == 3
+    assert target.stat().st_mode == other.stat().st_mode
+
+
+@every_format
+@pytest.mark.parametrize("normalization", ["none", "0-1"])
+def test_no_batch_is_held_beyond_the_one_in_hand(name: str, normalization: str, tmp_path: Path) -> None:
+    stream = stream_of(pictures(40))
+    images: list[weakref.ref[np.ndarray]] = []
+    most_alive = 0
+
+    def batches(with_images: bool) -> Iterator[Batch]:
+        nonlocal most_alive
+        for batch in stream.batches(with_images):
+            most_alive = max(most_alive, sum(image() is not None for image in images))
+            if batch.images is not None:
+                images.append(weakref.ref(batch.images))
+            yield batch
+            del batch
+
+    counting = replace(stream, batches=batches)
+    FORMATS[name].write(counting, tmp_path / "out", ExportOptions(image_array=True, normalization=normalization))
+    assert len(images) == 10
+    assert most_alive <= 1
+
+
+@every_format
+def test_memory_does_not_grow_with_the_dataset(name: str, tmp_path: Path) -> None:
+    look = Look(width_px=40, height_px=40)
+    batch_bytes = 4 * 40 * 40 * 3
+
+    def peak_bytes(count: int) -> int:
+        """NumPy's and Python's peak, and Arrow's, which is looked at before each batch is made."""
+        stream = stream_of(pictures(count), look)
+        arrow_base, arrow_peak = pa.total_allocated_bytes(), 0
+
+        def batches(with_images: bool) -> Iterator[Batch]:
+            nonlocal arrow_peak
+            for batch in stream.batches(with_images):
+                arrow_peak = max(arrow_peak, pa.total_allocated_bytes() - arrow_base)
+                yield batch
+
+        gc.collect()
+        tracemalloc.start()
+        FORMATS[name].write(replace(stream, batches=batches), tmp_path / "out", PIXELS)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return peak + arrow_peak
+
+    peak_bytes(8)  # what is imported and cached on first use
+    # 24 batches more: to hold their pixels would take 24; what formats note of 96 more samples is less than 2.
+    assert peak_bytes(128) - peak_bytes(32) < 2 * batch_bytes
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("out.csv", "csv"),
+        ("folder.csv/out.JSON", "json"),
+        ("out.tar.parquet", "parquet"),
+        ("out.npz", "numpy"),
+        ("out.h5", "hdf5"),
+        ("out.hdf5", "hdf5"),
+    ],
+)
+def test_a_suffix_names_a_format(path: str, name: str) -> None:
+    assert format_for_path(path) == name
+
+
+# .npy holds one array, so it is none of ours; a name that starts with a dot has no suffix.
+@pytest.mark.parametrize("path", ["out.npy", "out.xlsx", "out", ".csv"])
+def test_another_suffix_is_refused_naming_the_known_ones(path: str) -> None:
+    with pytest.raises(ConfigError, match=r"known: \.csv, \.h5 or \.hdf5, \.json, \.npz, \.parquet"):
+        format_for_path(path)
+
+
+def test_an_unknown_format_is_refused_naming_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match="unknown format 'xml'; known: csv, hdf5, json, numpy, parquet"):
+        find_format("xml")

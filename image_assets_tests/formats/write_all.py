@@ -1,0 +1,20 @@
+"""Writes every format into a folder:  python -m ... FOLDER."""
+
+import sys
+from pathlib import Path
+
+from image_assets.formats import FORMATS
+from image_assets.formats.base import ExportOptions
+from image_assets_tests.datasets import Look, awkward_pictures, stream_of
+
+
+def write_all(folder: Path) -> dict[str, bytes]:
+    """Write every format and return the files' bytes."""
+    for name, kind in FORMATS.items():
+        stream = stream_of(awkward_pictures(), Look(variants=1))
+        kind.write(stream, folder / name, ExportOptions(image_array=True, normalization="0-1"))
+    return {name: (folder / name).read_bytes() for name in FORMATS}
+
+
+if __name__ == "__main__":
+    write_all(Path(sys.argv[1]))
