@@ -86,7 +86,6 @@ def run(
     Exit code 0: success, 3: partial failure, 1: failure, 2: usage.
     """
     from image_assets.pipeline.exporting import ExportTarget, export_dataset
-
     from image_assets.pipeline.summary import run_summary
 
     settings = _settings(options)

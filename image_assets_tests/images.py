@@ -10,11 +10,11 @@ from PIL import Image
 from image_assets.settings import Settings, make_settings
 
 
-def image_bytes(number: int, *, size: tuple[int, int] = (40, 30), format: str = "JPEG") -> bytes:
+def image_bytes(number: int, *, size: tuple[int, int] = (40, 30), kind: str = "JPEG") -> bytes:
     """Return an image whose content depends on ``number`` alone; different numbers give different pixels."""
     pixels = np.random.default_rng(number).integers(0, 256, (4, 4, 3), np.uint8)
     buffer = io.BytesIO()
-    Image.fromarray(pixels).resize(size, Image.Resampling.NEAREST).save(buffer, format=format)
+    Image.fromarray(pixels).resize(size, Image.Resampling.NEAREST).save(buffer, format=kind)
     return buffer.getvalue()
 
 
@@ -22,8 +22,8 @@ def write_image(folder: Path, name: str, number: int) -> Path:
     """Write an image file below a folder; the suffix decides the format."""
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
-    format = {"jpg": "JPEG", "png": "PNG", "gif": "GIF"}[path.suffix[1:]]
-    path.write_bytes(image_bytes(number, format=format))
+    kind = {"jpg": "JPEG", "png": "PNG", "gif": "GIF"}[path.suffix[1:]]
+    path.write_bytes(image_bytes(number, kind=kind))
     return path
 
 

@@ -4,9 +4,8 @@ import hashlib
 import json
 from typing import Any
 
-from image_assets.transforms.chain import Renderer
-
 from image_assets.settings import Settings
+from image_assets.transforms.chain import Renderer
 
 
 def recipe_of(settings: Settings) -> dict[str, Any]:

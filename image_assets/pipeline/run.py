@@ -4,14 +4,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from image_assets.pipeline.exporting import write_exports
-
 from image_assets.core.errors import CommitConflictError
 from image_assets.core.manifest import Counts
 from image_assets.core.sharding import shard_names
 from image_assets.engines import build_engine
 from image_assets.pipeline.detect import State, detect
 from image_assets.pipeline.embedding import VectorReport, build_vectors
+from image_assets.pipeline.exporting import write_exports
 from image_assets.pipeline.indexing import IndexReport, build_index
 from image_assets.pipeline.logs import log_listing, log_shard
 from image_assets.pipeline.preprocess import ShardConflictsError, ShardReport, preprocess_shards

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
-from image_assets.transforms.chain import Renderer
 
 from image_assets.core.errors import DecodeError, SourceFileError, VanishedError
 from image_assets.core.manifest import FACT_FIELDS, MANIFEST_SCHEMA
@@ -17,6 +16,7 @@ from image_assets.sources import build_source
 from image_assets.storage.contents import ContentIndex, Found
 from image_assets.storage.segments import SegmentImage, read_segment, write_segment
 from image_assets.storage.store import Store
+from image_assets.transforms.chain import Renderer
 
 # A segment is cut here, so that a worker holds about twice this much of outputs.
 SEGMENT_BYTES = 16 * 2**20

@@ -175,7 +175,8 @@ class _Found:
         return sort_listing(pa.concat_tables(self._tables))
 
     def _flush(self) -> None:
-        self._tables.append(make_listing(*zip(*self._rows, strict=True)) if self._rows else make_listing([], [], [], []))
+        columns = zip(*self._rows, strict=True) if self._rows else ([], [], [], [])
+        self._tables.append(make_listing(*columns))
         self._rows = []
 
 

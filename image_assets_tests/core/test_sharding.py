@@ -1,5 +1,7 @@
 """A key's shard is fixed for ever, and shards tile the buckets for any number of them."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -19,7 +21,7 @@ def test_shards_tile_the_buckets_without_gap_or_overlap(num_shards):
     ranges = [bucket_range(name) for name in shard_names(num_shards)]
     assert ranges[0][0] == 0
     assert ranges[-1][1] == NUM_BUCKETS
-    assert all(left[1] == right[0] for left, right in zip(ranges, ranges[1:], strict=False))
+    assert all(left[1] == right[0] for left, right in pairwise(ranges))
     sizes = [end - first for first, end in ranges]
     assert max(sizes) - min(sizes) <= 1
 

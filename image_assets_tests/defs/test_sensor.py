@@ -5,6 +5,8 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
+from dagster._core.loader import LoadingContextForTest
 
 from image_assets.core.sharding import shard_names
 from image_assets.pipeline.detect import detect
@@ -27,6 +29,13 @@ def asked_ranges(daemon: SmallDaemon) -> list[tuple[str | None, str | None]]:
             daemon.run(request)
         assert len(ranges) < 12
     return ranges
+
+
+def stale_shards(daemon: SmallDaemon) -> list[str]:
+    """Return the shards that the UI marks as stale."""
+    graph = daemon.defs.resolve_asset_graph()
+    resolver = CachingStaleStatusResolver(daemon.instance, graph, LoadingContextForTest(daemon.instance))
+    return [shard for shard in SHARDS if resolver.get_status(daemon.names.image_shards, shard) is StaleStatus.STALE]
 
 
 def test_the_first_tick_observes_and_asks_for_every_shard(daemon: SmallDaemon) -> None:
@@ -60,6 +69,16 @@ def test_a_new_image_touches_its_shard_only(
     assert daemon.run(said.run_requests[0]).success
     news = [numbers(daemon.shard_events(shard)[0], "new")["new"] for shard in SHARDS[touched[0] : touched[-1] + 1]]
     assert news == ([1] if len(touched) == 1 else [1, 0, 1])
+
+
+def test_a_change_makes_its_shard_stale_until_it_is_run(daemon: SmallDaemon, raw: Path) -> None:
+    daemon.settle()
+    assert stale_shards(daemon) == []
+    write_image(raw, keys_in(SHARDS[2], 1)[0], 99)
+    said = daemon.tick()
+    assert stale_shards(daemon) == [SHARDS[2]]
+    daemon.run(said.run_requests[0])
+    assert stale_shards(daemon) == []
 
 
 def test_a_failing_shard_is_asked_for_until_the_last_attempt(daemon: SmallDaemon, raw: Path) -> None:

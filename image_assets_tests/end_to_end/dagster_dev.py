@@ -178,9 +178,10 @@ class DagsterDev:
         launched = self.query(queries.LAUNCH, parameters=parameters)["launchPipelineExecution"]
         return str(launched["run"]["runId"])
 
-    def launch_backfill(self, asset: str, partitions: Sequence[str]) -> str:
+    def launch_backfill(self, assets: Sequence[str], partitions: Sequence[str]) -> str:
         """Ask for a backfill of chosen partitions as the UI's dialog does; return its id."""
-        parameters = {"assetSelection": [{"path": [self.name, asset]}], "partitionNames": list(partitions)}
+        keys = [{"path": [self.name, asset]} for asset in assets]
+        parameters = {"assetSelection": keys, "partitionNames": list(partitions)}
         launched = self.query(queries.BACKFILL, parameters=parameters)["launchPartitionBackfill"]
         return str(launched["backfillId"])
 

@@ -17,6 +17,7 @@ from image_assets_tests.end_to_end.dagster_dev import DagsterDev, Event
 from image_assets_tests.images import image_bytes
 
 SHARDS = shard_names(4)
+ASSEMBLED = ["training_index", "feature_vectors"]
 MAX_ATTEMPTS = 2
 # Enough that a run over them is killed in its middle.
 BIG_IMAGES = 200
@@ -40,8 +41,10 @@ def test_dagster_dev_follows_the_folder(tmp_path: Path) -> None:
         a_corrupt_image_warns_and_leaves_the_index(dev)
         a_rotten_shard_keeps_its_last_good_state_until_it_is_repaired(dev)
         a_range_asked_for_by_hand_is_one_run(dev)
-        a_backfill_of_chosen_partitions_reports_each_of_them(dev)
+        backfill = a_backfill_of_chosen_partitions_is_one_run_a_range(dev)
+        # Dagster looks at a backfill every 30 s, so something else is seen meanwhile.
         a_killed_run_is_done_again_by_itself(dev)
+        the_backfill_ends_with_one_run_for_index_and_vectors(dev, backfill)
         assert dev.stale_partitions("image_shards") == []
     assert dev.left_over == []
     warnings = [line for line in dev.log().splitlines() if "Warning" in line and "SupersessionWarning" not in line]
@@ -127,18 +130,16 @@ def a_range_asked_for_by_hand_is_one_run(dev: DagsterDev) -> None:
     assert [dev.events("image_shards", shard)[0].run_id == run_id for shard in SHARDS] == [False, True, True, True]
 
 
-def a_backfill_of_chosen_partitions_reports_each_of_them(dev: DagsterDev) -> None:
+def a_backfill_of_chosen_partitions_is_one_run_a_range(dev: DagsterDev) -> str:
     chosen = [SHARDS[0], SHARDS[2]]
-    backfill = dev.launch_backfill("image_shards", chosen)
-    dev.wait_until(
-        lambda: len([run for run in dev.runs() if run.tags.get("dagster/backfill") == backfill and run.ended]) == 2,
-        "the two ranges of the backfill end",
-    )
-    runs = {run.id: run.status for run in dev.runs() if run.tags.get("dagster/backfill") == backfill}
-    assert list(runs.values()) == ["SUCCESS", "SUCCESS"]
+    backfill = dev.launch_backfill(["image_shards", *ASSEMBLED], chosen)
+    dev.wait_until(lambda: len(ended_runs(dev, backfill)) == 2, "the two ranges of the backfill end")
+    runs = ended_runs(dev, backfill)
+    assert set(runs.values()) == {"SUCCESS"}
     assert [dev.events("image_shards", shard)[0].run_id in runs for shard in SHARDS] == [True, False, True, False]
     for check in SHARD_CHECKS:
         assert set(chosen) <= set(dev.check_partitions("image_shards", check)["succeeded"])
+    return backfill
 
 
 def a_killed_run_is_done_again_by_itself(dev: DagsterDev) -> None:
@@ -151,17 +152,26 @@ def a_killed_run_is_done_again_by_itself(dev: DagsterDev) -> None:
     dev.wait_until(lambda: detect(dev.settings).heads != first, "a shard of the long run is committed")
     (worker,) = run_workers(dev)
     worker.kill()
-    killed = dev.runs()[0]
+    (killed,) = [run for run in dev.runs() if run.job == "tiny_update" and not run.ended]
     done = {shard: head for shard, head in detect(dev.settings).heads.items() if head != first[shard]}
     assert len(done) < len(SHARDS)
     wait_until_settled(dev)
-    statuses = {run.id: run.status for run in dev.runs()[:-runs]}
+    statuses = {run.id: run.status for run in dev.runs()[:-runs] if run.job == "tiny_update"}
     assert statuses.pop(killed.id) == "FAILURE"
     assert set(statuses.values()) == {"SUCCESS"}
     last = detect(dev.settings).heads
     assert {shard: last[shard].number for shard in done} == {shard: head.number for shard, head in done.items()}
     assert long.keys() <= index_keys(dev)
     assert digest(dev) == digest_from_scratch(dev, "after-kill")
+
+
+def the_backfill_ends_with_one_run_for_index_and_vectors(dev: DagsterDev, backfill: str) -> None:
+    dev.wait_until(lambda: len(ended_runs(dev, backfill)) == 3, "the backfill comes to index and vectors")
+    runs = ended_runs(dev, backfill)
+    assert set(runs.values()) == {"SUCCESS"}
+    assembled = [{event.run_id for event in dev.events(asset)} & set(runs) for asset in ASSEMBLED]
+    assert assembled[0] == assembled[1]
+    assert len(assembled[0]) == 1
 
 
 def wait_until_settled(dev: DagsterDev) -> None:
@@ -177,6 +187,11 @@ def is_settled(dev: DagsterDev) -> bool:
     index, vectors = dev.events("training_index")[:1], dev.events("feature_vectors")[:1]
     told = [event.metadata[name] for events, name in ((index, "digest"), (vectors, "index_digest")) for event in events]
     return state.index.data_version == committed and told == [state.index.digest] * 2
+
+
+def ended_runs(dev: DagsterDev, backfill: str) -> dict[str, str]:
+    """Return the status of each run of a backfill that ended."""
+    return {run.id: run.status for run in dev.runs() if run.tags.get("dagster/backfill") == backfill and run.ended}
 
 
 def is_done(dev: DagsterDev, run_id: str) -> bool:

@@ -48,11 +48,13 @@ def test_an_export_goes_through_more_than_one_batch(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("folder", ["new/deep", "there", "with.suffix/"])
-def test_a_folder_gets_csv_and_json(folder: str, store: Store, tmp_path: Path) -> None:
+def test_a_folder_gets_the_table_formats(folder: str, store: Store, tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
     paths = export_dataset(store.url, ExportTarget.parse(f"{tmp_path}/{folder}", image_array=True))
-    assert paths == [tmp_path / folder / "index.csv", tmp_path / folder / "index.json"]
-    assert READERS["csv"](paths[0]).filenames == READERS["json"](paths[1]).filenames
+    assert paths == [tmp_path / folder / f"index.{name}" for name in ("csv", "json", "parquet")]
+    with open_dataset(store.url) as dataset:
+        keys = dataset.table(["key"])["key"].to_pylist()
+    assert [READERS[path.suffix[1:]](path).filenames for path in paths] == [keys] * 3
 
 
 def test_a_file_is_written_in_the_format_of_its_suffix(store: Store, tmp_path: Path) -> None:

@@ -314,7 +314,8 @@ def test_a_run_that_was_overtaken_lists_again_and_ends_right(settings, raw, monk
 def test_plan_writes_nothing(settings, raw, tmp_path):
     write_images(raw, 5)
     report = plan_dataset(settings())
-    assert (report.counts.new, report.counts.decoded, report.read_bytes) == (5, 5, sum(p.stat().st_size for p in raw.rglob("*.jpg")))
+    size_bytes = sum(path.stat().st_size for path in raw.rglob("*.jpg"))
+    assert (report.counts.new, report.counts.decoded, report.read_bytes) == (5, 5, size_bytes)
     assert not (tmp_path / "store").exists()
 
 

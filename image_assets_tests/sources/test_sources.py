@@ -66,7 +66,7 @@ def test_a_missing_image_is_vanished_and_a_large_one_is_refused(source):
         "with space.jpg",
         "-leading-dash.jpg",
         "new\nline.jpg",
-        "comma,quote\".jpg",
+        'comma,quote".jpg',
         "per%41cent.jpg",
         "hash#1.jpg",
         "ünïcödé-日本.jpg",
@@ -85,8 +85,7 @@ def test_any_name_is_listed_and_read(root, name):
 
 def test_names_that_are_no_utf8_or_differ_only_in_normalization_get_keys_of_their_own(root):
     for name in [b"caf\xe9.jpg", "café.jpg".encode(), "cafe\u0301.jpg".encode()]:
-        with open(os.path.join(os.fsencode(root), name), "wb") as file:
-            file.write(name)
+        (root / os.fsdecode(name)).write_bytes(name)
     source = folder_source(root)
     rows = source.list().table.to_pylist()
     assert len({row["key"] for row in rows}) == 3
