@@ -50,7 +50,7 @@ class LabelSettings(_Section):
     """Where labels come from."""
 
     kind: Literal["directory", "file", "none"] = Field(
-        "directory", description="directory: name of the first folder below the root; file: from `path`."
+        "directory", description="directory: name of the folder the image lies in; file: from `path`."
     )
     path: str | None = Field(None, description="CSV or Parquet file, one row an image; relative to the settings file.")
     key_column: str = Field("filename", description="Column of the label file that holds the key.")
@@ -217,7 +217,7 @@ def make_settings(
     merged, over = dict(content), dict(overrides or {})
     preset = over.pop("preset", merged.pop("preset", None))
     if preset is not None:
-        if preset not in PRESETS:
+        if not isinstance(preset, str) or preset not in PRESETS:
             raise ConfigError(f"{origin}: unknown preset {preset!r}; known: {', '.join(sorted(PRESETS))}")
         merged = _merge(PRESETS[preset], merged)
     merged = _merge(merged, over)
@@ -230,8 +230,10 @@ def make_settings(
 
 def dataset_name_for(folder: Path) -> str:
     """Return a dataset name for a folder given without settings, distinct for folders of the same name."""
+    # Resolved first: a folder has one name, however it is written (".", a link).
+    folder = folder.resolve()
     stem = re.sub(r"[^a-z0-9]+", "_", folder.name.lower()).strip("_")[:40] or "images"
-    digest = hashlib.blake2b(str(folder.resolve()).encode("utf-8", "surrogateescape"), digest_size=4).hexdigest()
+    digest = hashlib.blake2b(str(folder).encode("utf-8", "surrogateescape"), digest_size=4).hexdigest()
     return f"{stem if stem[0].isalpha() else 'images_' + stem}_{digest}"
 
 
@@ -277,4 +279,7 @@ def _with_resolved_paths(settings: Settings, base: Path) -> Settings:
 def _resolve(path_or_url: str, base: Path) -> str:
     if re.match(r"^[a-z][a-z0-9+.-]*://", path_or_url):
         return path_or_url
-    return str((base / Path(path_or_url).expanduser()).resolve())
+    try:
+        return str((base / Path(path_or_url).expanduser()).resolve())
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ConfigError(f"path {path_or_url!r} cannot be resolved: {error}") from error

@@ -21,14 +21,14 @@ def failed_fraction(evidence: ShardEvidence, settings: CheckSettings) -> Verdict
     sentence = f"{failed.num_rows} of {rows.num_rows} images failed ({fraction:.1%})" + (f": {why}." if why else ".")
     if stops:
         sentence += (
-            f" More than {limits.error:.0%}: the shard was not published. Repair or remove the files, or raise "
+            f" More than {100 * limits.error:g}%: the shard was not published. Repair or remove the files, or raise "
             "checks.failed_fraction.error."
         )
     elif fraction > limits.warn:
-        sentence += f" More than {limits.warn:.0%}."
+        sentence += f" More than {100 * limits.warn:g}%."
     return Verdict(
         check="failed_fraction",
-        passed=fraction <= limits.warn,
+        passed=fraction <= limits.warn and not stops,
         sentence=sentence,
         severity="error" if stops else "warn",
         numbers={"failed_fraction": fraction, "failed_images": failed.num_rows, "images": rows.num_rows},

@@ -20,7 +20,8 @@ def pipeline_status(heads: Sequence[ManifestHead], *, missing_shards: int, warn:
     failed = sum(head.failed_images for head in heads)
     if not heads or (images and failed == images):
         return FAILURE
-    if missing_shards or failed > warn * images:
+    # A fraction, as the check compares it: 0.29 * 100 is less than 29.
+    if missing_shards or (images and failed / images > warn):
         return PARTIAL_FAILURE
     return SUCCESS
 

@@ -40,7 +40,8 @@ class ContentIndex:
             return None
         if self._entries is None:
             self._entries = np.load(self._path, mmap_mode="r")
-        wanted = np.bytes_(bytes.fromhex(sha256))
+        # numpy drops zero bytes at the end of what it hands out, so they may not count here either.
+        wanted = np.bytes_(bytes.fromhex(sha256).rstrip(b"\0"))
         hashes = self._entries["sha256"]
         at = int(np.searchsorted(hashes, wanted))
         if at == len(hashes) or hashes[at] != wanted:

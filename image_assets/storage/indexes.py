@@ -13,7 +13,7 @@ from image_assets.core.index import INDEX_SCHEMA, IndexHead, index_head_from_jso
 from image_assets.core.manifest import HEAD_KEY
 from image_assets.storage import layout
 from image_assets.storage.store import Store
-from image_assets.storage.tables import iter_tables, read_head
+from image_assets.storage.tables import iter_tables, parse_head, read_head
 
 
 def latest_index(store: Store) -> int:
@@ -31,7 +31,7 @@ def read_index_head(store: Store, number: int) -> IndexHead:
     Raises:
         StoreError: it does not exist, is damaged, or is from a newer version.
     """
-    return index_head_from_json(read_head(store, layout.index(number)))
+    return _index_head(store, layout.index(number))
 
 
 def iter_index(
@@ -76,8 +76,10 @@ def mend_latest_copy(store: Store, number: int) -> None:
     Raises:
         StoreError: it cannot be written.
     """
-    if store.exists(layout.LATEST_INDEX):
-        head = index_head_from_json(read_head(store, layout.LATEST_INDEX))
-        if head.number == number:
-            return
+    if store.exists(layout.LATEST_INDEX) and _index_head(store, layout.LATEST_INDEX).number == number:
+        return
     store.put(layout.LATEST_INDEX, store.get(layout.index(number)).to_pybytes())
+
+
+def _index_head(store: Store, path: str) -> IndexHead:
+    return parse_head(path, read_head(store, path), index_head_from_json)

@@ -1,5 +1,7 @@
 """The path of every file the platform writes."""
 
+import re
+
 STORE = "store.json"
 LATEST_INDEX = "index.parquet"
 FEATURE_VECTORS = "feature_vectors.parquet"
@@ -51,5 +53,15 @@ def vector_chunk(extractor_digest: str, content_sha256: str) -> str:
 
 
 def number_of(path: str) -> int:
-    """Return the number in the path of a manifest or an index."""
-    return int(path.rsplit("/", 1)[-1].removesuffix(".parquet"))
+    """Return the number in the path of a manifest or an index, 0 for a file that is neither.
+
+    File browsers leave files of their own in any folder that they show (``.DS_Store``).
+    """
+    found = re.search(r"(?:^|/)(\d+)\.parquet$", path)
+    return int(found[1]) if found else 0
+
+
+def content_name_of(path: str) -> str | None:
+    """Return the hash in the path of a segment or of a chunk of vectors, None for a file that is neither."""
+    found = re.search(r"(?:^|/)([0-9a-f]{64})\.parquet$", path)
+    return found[1] if found else None

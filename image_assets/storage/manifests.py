@@ -4,7 +4,7 @@ from image_assets.core.errors import CommitConflictError
 from image_assets.core.manifest import MANIFEST_SCHEMA, Manifest, ManifestHead, head_from_json, head_to_json
 from image_assets.storage import layout
 from image_assets.storage.store import Store
-from image_assets.storage.tables import read_head, read_table, to_parquet
+from image_assets.storage.tables import parse_head, read_head, read_table, to_parquet
 
 
 def latest_commit(store: Store, shard: str) -> int:
@@ -32,7 +32,8 @@ def read_manifest_head(store: Store, shard: str, number: int) -> ManifestHead:
     Raises:
         StoreError: it does not exist or is damaged.
     """
-    return head_from_json(read_head(store, layout.manifest(shard, number)))
+    path = layout.manifest(shard, number)
+    return parse_head(path, read_head(store, path), head_from_json)
 
 
 def read_manifest(store: Store, shard: str, number: int, columns: list[str] | None = None) -> Manifest:
@@ -41,8 +42,9 @@ def read_manifest(store: Store, shard: str, number: int, columns: list[str] | No
     Raises:
         StoreError: it does not exist or is damaged.
     """
-    head, rows = read_table(store, layout.manifest(shard, number), columns)
-    return Manifest(head_from_json(head), rows)
+    path = layout.manifest(shard, number)
+    head, rows = read_table(store, path, columns)
+    return Manifest(parse_head(path, head, head_from_json), rows)
 
 
 def commit_manifest(store: Store, manifest: Manifest) -> None:
@@ -80,4 +82,4 @@ def read_rejected(store: Store, shard: str) -> Manifest | None:
     if not store.exists(path):
         return None
     head, rows = read_table(store, path)
-    return Manifest(head_from_json(head), rows)
+    return Manifest(parse_head(path, head, head_from_json), rows)

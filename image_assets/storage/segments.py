@@ -14,7 +14,7 @@ from image_assets.core.manifest import FACT_FIELDS, FORMAT_VERSION, HEAD_KEY
 from image_assets.core.sample import Rendered
 from image_assets.storage import layout
 from image_assets.storage.store import Store
-from image_assets.storage.tables import iter_tables
+from image_assets.storage.tables import iter_tables, naming_damage, open_parquet, read_table
 
 # Reading one image reads its row group, so row groups stay small: 64 images of 15 kB are 1 MB.
 ROW_GROUP_ROWS = 64
@@ -63,8 +63,7 @@ def read_segment(store: Store, recipe_id: str, name: str, columns: list[str] | N
         StoreError: it does not exist or is damaged.
     """
     columns = columns or [field.name for field in SEGMENT_SCHEMA if field.name != "image"]
-    tables = list(iter_tables(store, layout.segment(recipe_id, name), batch_rows=1 << 16, columns=columns))
-    return pa.concat_tables(tables).combine_chunks()
+    return read_table(store, layout.segment(recipe_id, name), columns)[1].combine_chunks()
 
 
 def iter_images(store: Store, recipe_id: str, name: str) -> Iterator[bytes]:
@@ -94,7 +93,8 @@ def iter_segments(store: Store, recipe_id: str) -> Iterator[str]:
         StoreError: the store does not answer.
     """
     for file in store.list(layout.segments_of(recipe_id)):
-        yield file.path.rsplit("/", 1)[-1].removesuffix(".parquet")
+        if name := layout.content_name_of(file.path):
+            yield name
 
 
 class SegmentReader:
@@ -109,10 +109,7 @@ class SegmentReader:
         path = layout.segment(recipe_id, name)
         self._path = path
         self._file = store.open(path)
-        try:
-            self._parquet = pq.ParquetFile(self._file, pre_buffer=False, page_checksum_verification=True)
-        except (pa.ArrowException, OSError) as error:
-            raise StoreError(f"segment {path} is damaged: {str(error).splitlines()[0]}") from error
+        self._parquet = open_parquet(path, self._file, ["image.bytes"])
         self._group = -1
         self._images: pa.Array = pa.array([], pa.binary())
 
@@ -124,12 +121,12 @@ class SegmentReader:
         """
         group, offset = divmod(row, ROW_GROUP_ROWS)
         if group != self._group:
-            try:
+            with naming_damage(self._path):
                 table = self._parquet.read_row_group(group, columns=["image.bytes"])
-            except (pa.ArrowException, OSError, IndexError) as error:
-                raise StoreError(f"segment {self._path} is damaged: {str(error).splitlines()[0]}") from error
-            self._images = table["image"].combine_chunks().field("bytes")
+                self._images = table["image"].combine_chunks().field("bytes")
             self._group = group
+        if offset >= len(self._images):
+            raise StoreError(f"{self._path} is damaged: it has no row {row}")
         value: bytes = self._images[offset].as_py()
         return value
 

@@ -1,5 +1,6 @@
 """Bytes at paths: the few verbs that every file of the platform goes through, on any object store or a folder."""
 
+import io
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,7 +51,7 @@ class Store:
         Raises:
             StoreError: it does not exist or cannot be read.
         """
-        with self._translating("read", path):
+        with self.translating("read", path):
             return pa.py_buffer(obstore.get(self._store, path).bytes())
 
     def open(self, path: str) -> pa.NativeFile:
@@ -59,10 +60,10 @@ class Store:
         Raises:
             StoreError: it does not exist or cannot be read.
         """
-        with self._translating("open", path):
+        with self.translating("open", path):
             if self.folder is not None:
                 return pa.OSFile(str(self.folder / path))
-            return pa.PythonFile(obstore.open_reader(self._store, path), mode="r")
+            return pa.PythonFile(_ObjectFile(self, path, obstore.open_reader(self._store, path)), mode="r")
 
     def put(self, path: str, data: bytes | Path) -> None:
         """Write a file whole, over one that is there.
@@ -70,7 +71,7 @@ class Store:
         Raises:
             StoreError: it cannot be written.
         """
-        with self._translating("write", path):
+        with self.translating("write", path):
             obstore.put(self._store, path, data, use_multipart=False)
 
     def put_if_absent(self, path: str, data: bytes | Path) -> bool:
@@ -79,7 +80,7 @@ class Store:
         Raises:
             StoreError: it cannot be written.
         """
-        with self._translating("write", path):
+        with self.translating("write", path):
             try:
                 # A multipart upload would not honour the condition.
                 obstore.put(self._store, path, data, mode="create", use_multipart=False)
@@ -93,7 +94,7 @@ class Store:
         Raises:
             StoreError: the store does not answer.
         """
-        with self._translating("look at", path):
+        with self.translating("look at", path):
             try:
                 obstore.head(self._store, path)
             except (NotFoundError, FileNotFoundError):
@@ -106,17 +107,47 @@ class Store:
         Raises:
             StoreError: the store does not answer.
         """
-        with self._translating("list", prefix):
+        with self.translating("list", prefix):
             for chunk in obstore.list(self._store, prefix=prefix):
                 for entry in chunk:
                     yield StoredFile(entry["path"], entry["size"])
 
     @contextmanager
-    def _translating(self, verb: str, path: str) -> Iterator[None]:
+    def translating(self, verb: str, path: str) -> Iterator[None]:
+        """Turn what a library raises over a file of this store into our error.
+
+        Raises:
+            StoreError: what was tried with which file, and why it failed.
+        """
         try:
             yield
         except (BaseError, OSError) as error:
             raise StoreError(f"cannot {verb} {path!r} in store {self.url}: {_first_line(error)}") from error
+
+
+class _ObjectFile(io.RawIOBase):
+    """An object as a file that pyarrow reads: obstore's own lacks ``closed``, and its errors are not ours."""
+
+    def __init__(self, store: Store, path: str, reader: "obstore.ReadableFile") -> None:
+        self._store = store
+        self._path = path
+        self._reader = reader
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        return self._reader.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._reader.tell()
+
+    def read(self, size: int = -1, /) -> bytes:
+        with self._store.translating("read", self._path):
+            return self._reader.read(None if size < 0 else size).to_bytes()
 
 
 def _first_line(error: BaseException) -> str:

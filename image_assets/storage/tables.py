@@ -1,14 +1,19 @@
 """Arrow tables as Parquet files in the store, with a JSON head in the file's metadata."""
 
 import io
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from image_assets.core.errors import StoreError
-from image_assets.core.manifest import HEAD_KEY
+from image_assets.core.manifest import HEAD_KEY, refuse_newer
 from image_assets.storage.store import Store
+
+_Head = TypeVar("_Head")
 
 
 def to_parquet(table: pa.Table, head: bytes) -> bytes:
@@ -25,8 +30,18 @@ def read_head(store: Store, path: str) -> bytes:
     Raises:
         StoreError: the file cannot be read, or is none of the platform's.
     """
-    with store.open(path) as file, _opened(path, file) as parquet:
-        return _head(path, parquet.schema_arrow)
+    with store.open(path) as file, open_parquet(path, file) as parquet:
+        return _head(path, parquet)
+
+
+def parse_head(path: str, head: bytes, parse: Callable[[bytes], _Head]) -> _Head:
+    """Return what ``parse`` makes of the head of the file at ``path``.
+
+    Raises:
+        StoreError: the head is damaged or from a newer version.
+    """
+    with naming_damage(path):
+        return parse(head)
 
 
 def read_table(store: Store, path: str, columns: list[str] | None = None) -> tuple[bytes, pa.Table]:
@@ -35,13 +50,10 @@ def read_table(store: Store, path: str, columns: list[str] | None = None) -> tup
     Raises:
         StoreError: the file cannot be read, is damaged, or is none of the platform's.
     """
-    with store.open(path) as file, _opened(path, file) as parquet:
-        head = _head(path, parquet.schema_arrow)
-        try:
+    with store.open(path) as file, open_parquet(path, file, columns) as parquet:
+        with naming_damage(path):
             table = parquet.read(columns=columns)
-        except (pa.ArrowException, OSError) as error:
-            raise StoreError(f"{path} is damaged: {str(error).splitlines()[0]}") from error
-        return head, table.replace_schema_metadata(None)
+        return _head(path, parquet), table.replace_schema_metadata(None)
 
 
 def iter_tables(store: Store, path: str, *, batch_rows: int, columns: list[str] | None = None) -> Iterator[pa.Table]:
@@ -50,23 +62,42 @@ def iter_tables(store: Store, path: str, *, batch_rows: int, columns: list[str] 
     Raises:
         StoreError: the file cannot be read or is damaged.
     """
-    with store.open(path) as file, _opened(path, file) as parquet:
-        try:
-            for batch in parquet.iter_batches(batch_size=batch_rows, columns=columns):
-                yield pa.Table.from_batches([batch]).replace_schema_metadata(None)
-        except (pa.ArrowException, OSError) as error:
-            raise StoreError(f"{path} is damaged: {str(error).splitlines()[0]}") from error
+    with store.open(path) as file, open_parquet(path, file, columns) as parquet, naming_damage(path):
+        for batch in parquet.iter_batches(batch_size=batch_rows, columns=columns):
+            yield pa.Table.from_batches([batch]).replace_schema_metadata(None)
 
 
-def _opened(path: str, file: pa.NativeFile) -> pq.ParquetFile:
+def open_parquet(path: str, file: pa.NativeFile, columns: list[str] | None = None) -> pq.ParquetFile:
+    """Return a Parquet file that the platform wrote, ready to be read.
+
+    Raises:
+        StoreError: it is damaged, lacks one of ``columns``, is none of the platform's, or is from a newer version.
+    """
+    with naming_damage(path):
+        parquet = pq.ParquetFile(file, pre_buffer=False, page_checksum_verification=True)
+        head = json.loads(_head(path, parquet))
+        refuse_newer(int(head["format_version"]), path)
+        leaves = [parquet.schema.column(number).path for number in range(len(parquet.schema))]
+        if missing := set(columns or ()).difference(parquet.schema_arrow.names, leaves):
+            raise StoreError(f"{path} is damaged: it has no column {min(missing)!r}")
+    return parquet
+
+
+@contextmanager
+def naming_damage(path: str) -> Iterator[None]:
+    """Turn what pyarrow and the JSON reader raise over damaged bytes into an error that names the file.
+
+    Raises:
+        StoreError: something else was found than what was written.
+    """
     try:
-        return pq.ParquetFile(file, pre_buffer=False, page_checksum_verification=True)
-    except (pa.ArrowException, OSError) as error:
-        raise StoreError(f"{path} is damaged: {str(error).splitlines()[0]}") from error
+        yield
+    except (pa.ArrowException, OSError, ValueError, LookupError, TypeError) as error:
+        raise StoreError(f"{path} is damaged: {str(error).strip().split(chr(10))[0]}") from error
 
 
-def _head(path: str, schema: pa.Schema) -> bytes:
-    head = (schema.metadata or {}).get(HEAD_KEY)
+def _head(path: str, parquet: pq.ParquetFile) -> bytes:
+    head = (parquet.schema_arrow.metadata or {}).get(HEAD_KEY)
     if head is None:
         raise StoreError(f"{path} was not written by image_assets: it has no {HEAD_KEY.decode()!r} metadata")
     return bytes(head)

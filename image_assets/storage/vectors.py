@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from image_assets.core.manifest import FORMAT_VERSION, HEAD_KEY, refuse_newer
+from image_assets.core.manifest import FORMAT_VERSION, HEAD_KEY
 from image_assets.storage import layout
 from image_assets.storage.store import Store
-from image_assets.storage.tables import iter_tables, read_head, read_table, to_parquet
+from image_assets.storage.tables import iter_tables, parse_head, read_head, read_table, to_parquet
 
 # A chunk in memory is 5 MB at 1280 dimensions.
 CHUNK_ROWS = 1024
@@ -45,9 +45,7 @@ def read_vector_head(store: Store) -> VectorHead | None:
     """
     if not store.exists(layout.FEATURE_VECTORS):
         return None
-    content = json.loads(read_head(store, layout.FEATURE_VECTORS))
-    refuse_newer(content.get("format_version", 0), layout.FEATURE_VECTORS)
-    return VectorHead(**content)
+    return parse_head(layout.FEATURE_VECTORS, read_head(store, layout.FEATURE_VECTORS), _head_from_json)
 
 
 def iter_vectors(store: Store, *, batch_rows: int = CHUNK_ROWS) -> Iterator[pa.Table]:
@@ -80,7 +78,8 @@ class VectorChunks:
             StoreError: a chunk is damaged.
         """
         self._store = store
-        self._paths = sorted(file.path for file in store.list(layout.vector_chunks_of(extractor_digest)))
+        paths = (file.path for file in store.list(layout.vector_chunks_of(extractor_digest)))
+        self._paths = sorted(path for path in paths if layout.content_name_of(path))
         self._open: OrderedDict[int, NDArray[np.float32]] = OrderedDict()
         self._places: dict[bytes, tuple[int, int]] = {}
         for chunk, path in enumerate(self._paths):
@@ -150,6 +149,10 @@ def vectors_of(table: pa.Table) -> NDArray[np.float32]:
     dim = column.type.list_size
     values: NDArray[np.float32] = column.flatten().to_numpy(zero_copy_only=False)
     return values.reshape(len(column), dim)
+
+
+def _head_from_json(text: bytes) -> VectorHead:
+    return VectorHead(**json.loads(text))
 
 
 def _column(vectors: NDArray[np.float32]) -> pa.Array:

@@ -1,6 +1,7 @@
 """Dagster's sensor daemon in small: ticks, keeps the cursor and the events, runs what is asked for in this process."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
@@ -18,6 +19,15 @@ SMALL_SETTINGS: dict[str, Any] = {
 _MOST_RUNS = 12
 
 
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a tick led to: runs to start, or why there are none, and the partitions that it observed."""
+
+    requests: list[dg.RunRequest]
+    skipped: str | None
+    observed: list[str]
+
+
 class SmallDaemon:
     """Runs one dataset's sensor against an instance."""
 
@@ -33,7 +43,7 @@ class SmallDaemon:
         self.names = names_of(settings)
         self.defs = dg.Definitions.merge(dg.Definitions(executor=dg.in_process_executor), dataset_definitions(settings))
 
-    def tick(self) -> dg.SensorResult | Any:
+    def tick(self) -> Said:
         """Evaluate the sensor once and keep its cursor and events; return what it said."""
         sensor = self.defs.resolve_sensor_def(f"{self.settings.name}_source_sensor")
         with dg.build_sensor_context(
@@ -43,7 +53,8 @@ class SmallDaemon:
         for event in said.asset_events:
             self.instance.report_runless_asset_event(event)
         self.cursor = said.cursor
-        return said
+        observed = [str(event.partition) for event in said.asset_events]
+        return Said(list(said.run_requests or ()), said.skip_message, observed)
 
     def run(self, request: dg.RunRequest) -> dg.ExecuteInProcessResult:
         """Run what a tick asked for; a key that was used before would start nothing in Dagster."""
@@ -55,7 +66,7 @@ class SmallDaemon:
     def settle(self) -> list[dg.ExecuteInProcessResult]:
         """Tick and run until nothing is asked for; return the runs."""
         runs: list[dg.ExecuteInProcessResult] = []
-        while requests := self.tick().run_requests:
+        while requests := self.tick().requests:
             runs += [self.run(request) for request in requests]
             assert len(runs) < _MOST_RUNS
         return runs

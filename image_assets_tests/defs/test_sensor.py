@@ -23,7 +23,7 @@ NO_SHARDS = (None, None)
 def asked_ranges(daemon: SmallDaemon) -> list[tuple[str | None, str | None]]:
     """Tick and run until nothing is asked for; return the ranges that were asked for."""
     ranges = []
-    while requests := daemon.tick().run_requests:
+    while requests := daemon.tick().requests:
         ranges += [shard_range(request) for request in requests]
         for request in requests:
             daemon.run(request)
@@ -40,14 +40,14 @@ def stale_shards(daemon: SmallDaemon) -> list[str]:
 
 def test_the_first_tick_observes_and_asks_for_every_shard(daemon: SmallDaemon) -> None:
     said = daemon.tick()
-    assert [shard_range(request) for request in said.run_requests] == [WHOLE]
-    assert [event.partition for event in said.asset_events] == SHARDS
+    assert [shard_range(request) for request in said.requests] == [WHOLE]
+    assert said.observed == SHARDS
 
 
 def test_a_quiet_tick_asks_for_nothing_and_records_nothing(daemon: SmallDaemon) -> None:
     daemon.settle()
     said = daemon.tick()
-    assert (said.skip_message, said.run_requests, said.asset_events) == ("nothing changed", [], [])
+    assert (said.skipped, said.requests, said.observed) == ("nothing changed", [], [])
 
 
 @pytest.mark.parametrize(
@@ -64,9 +64,9 @@ def test_a_new_image_touches_its_shard_only(
     for number in touched:
         write_image(raw, keys_in(SHARDS[number], 1)[0], 99 + number)
     said = daemon.tick()
-    assert [event.partition for event in said.asset_events] == [SHARDS[number] for number in touched]
-    assert [shard_range(request) for request in said.run_requests] == [asked]
-    assert daemon.run(said.run_requests[0]).success
+    assert said.observed == [SHARDS[number] for number in touched]
+    assert [shard_range(request) for request in said.requests] == [asked]
+    assert daemon.run(said.requests[0]).success
     news = [numbers(daemon.shard_events(shard)[0], "new")["new"] for shard in SHARDS[touched[0] : touched[-1] + 1]]
     assert news == ([1] if len(touched) == 1 else [1, 0, 1])
 
@@ -77,7 +77,7 @@ def test_a_change_makes_its_shard_stale_until_it_is_run(daemon: SmallDaemon, raw
     write_image(raw, keys_in(SHARDS[2], 1)[0], 99)
     said = daemon.tick()
     assert stale_shards(daemon) == [SHARDS[2]]
-    daemon.run(said.run_requests[0])
+    daemon.run(said.requests[0])
     assert stale_shards(daemon) == []
 
 
@@ -85,7 +85,7 @@ def test_a_failing_shard_is_asked_for_until_the_last_attempt(daemon: SmallDaemon
     daemon.settle()
     make_rotten(raw, SHARDS[1])
     assert asked_ranges(daemon) == [(SHARDS[1], SHARDS[1])] * 3
-    assert str(daemon.tick().skip_message).startswith(f"gave up on {SHARDS[1]} after the last attempt")
+    assert str(daemon.tick().skipped).startswith(f"gave up on {SHARDS[1]} after the last attempt")
 
 
 def test_a_failing_shard_is_not_asked_for_before_its_wait_is_over(instance: dg.DagsterInstance, raw: Path) -> None:
@@ -94,7 +94,7 @@ def test_a_failing_shard_is_not_asked_for_before_its_wait_is_over(instance: dg.D
     make_rotten(raw, SHARDS[1])
     # The second run assembles what the first one committed.
     assert asked_ranges(daemon) == [WHOLE, NO_SHARDS]
-    assert daemon.tick().skip_message == f"waiting before asking again for {SHARDS[1]}"
+    assert daemon.tick().skipped == f"waiting before asking again for {SHARDS[1]}"
 
 
 def test_the_index_follows_the_good_shards_while_one_is_refused(daemon: SmallDaemon, raw: Path) -> None:
@@ -134,17 +134,17 @@ def test_a_state_that_returns_is_asked_for_again(instance: dg.DagsterInstance, r
 
 
 def test_a_run_that_was_lost_is_asked_for_again_under_another_key(daemon: SmallDaemon) -> None:
-    lost = daemon.tick().run_requests[0]
-    again = daemon.tick().run_requests[0]
+    lost = daemon.tick().requests[0]
+    again = daemon.tick().requests[0]
     assert (shard_range(again), again.run_key != lost.run_key) == (WHOLE, True)
     daemon.run(again)
-    assert daemon.tick().skip_message == "nothing changed"
+    assert daemon.tick().skipped == "nothing changed"
 
 
 def test_a_lost_cursor_does_not_lose_a_change(daemon: SmallDaemon, raw: Path) -> None:
     daemon.settle()
     daemon.cursor = None
-    assert daemon.tick().skip_message == "nothing changed"
+    assert daemon.tick().skipped == "nothing changed"
     write_image(raw, keys_in(SHARDS[2], 1)[0], 99)
     daemon.cursor = None
     assert asked_ranges(daemon) == [(SHARDS[2], SHARDS[2])]
@@ -154,10 +154,10 @@ def test_a_missing_source_is_named(daemon: SmallDaemon, raw: Path) -> None:
     daemon.settle()
     shutil.move(raw, raw.with_name("elsewhere"))
     said = daemon.tick()
-    assert not said.run_requests
-    assert str(said.skip_message) == f"source folder {raw} does not exist; create it or correct the path"
+    assert not said.requests
+    assert str(said.skipped) == f"source folder {raw} does not exist; create it or correct the path"
     shutil.move(raw.with_name("elsewhere"), raw)
-    assert daemon.tick().skip_message == "nothing changed"
+    assert daemon.tick().skipped == "nothing changed"
 
 
 def test_an_emptied_source_deletes_nothing(daemon: SmallDaemon, raw: Path) -> None:
@@ -165,8 +165,8 @@ def test_an_emptied_source_deletes_nothing(daemon: SmallDaemon, raw: Path) -> No
     for path in raw.rglob("*.jpg"):
         path.unlink()
     said = daemon.tick()
-    assert not said.run_requests
-    assert f"source {raw} holds no image and the dataset holds 12" in str(said.skip_message)
+    assert not said.requests
+    assert f"source {raw} holds no image and the dataset holds 12" in str(said.skipped)
 
 
 def test_what_the_command_line_did_is_told_by_one_cheap_run(daemon: SmallDaemon, raw: Path) -> None:
@@ -209,7 +209,7 @@ def test_without_an_extractor_no_vectors_are_asked_for(instance: dg.DagsterInsta
         instance, make_settings_for(raw.parent, **{**SMALL_SETTINGS, "features": {"extractor": "none"}})
     )
     assert asked_ranges(daemon) == [WHOLE]
-    assert daemon.tick().skip_message == "nothing changed"
+    assert daemon.tick().skipped == "nothing changed"
 
 
 @pytest.mark.parametrize("started_by", ["sensor", "hand"])
@@ -226,6 +226,6 @@ def test_nothing_is_asked_for_while_a_run_is_under_way(daemon: SmallDaemon, raw:
         job, asset_selection=job.asset_selection, status=dg.DagsterRunStatus.STARTED
     )
     said = daemon.tick()
-    assert (said.run_requests, said.skip_message) == ([], "a run for this dataset is under way; looking again after it")
+    assert (said.requests, said.skipped) == ([], "a run for this dataset is under way; looking again after it")
     daemon.instance.report_run_failed(run)
-    assert len(daemon.tick().run_requests) == 1
+    assert len(daemon.tick().requests) == 1

@@ -7,7 +7,7 @@ from dagster._core.storage.event_log.base import PartitionKeyFilter
 
 from image_assets.checks import SHARD_CHECKS
 from image_assets.core.sharding import shard_names
-from image_assets.defs.instance_events import MATERIALIZED, recorded_versions
+from image_assets.defs.instance_events import MATERIALIZED, OBSERVED, latest_event_ids, recorded_versions
 from image_assets.pipeline.detect import detect
 from image_assets.storage.manifests import latest_commit
 from image_assets.storage.store import Store
@@ -67,7 +67,7 @@ def test_unchanged_shards_are_told_again_and_keep_their_check_results(daemon: Sm
     for shard in SHARDS:
         newest, first = daemon.shard_events(shard)
         assert numbers(newest, "commit", "new", "decoded") == {"commit": 1, "new": 0, "decoded": 0}
-        assert newest.tags["dagster/data_version"] == first.tags["dagster/data_version"]
+        assert newest.tags == first.tags
         assert check_results(daemon, shard).keys() == SHARD_CHECKS.keys()
 
 
@@ -117,12 +117,15 @@ def test_a_materialization_names_the_observation_it_followed(daemon: SmallDaemon
     write_image(raw, keys_in(SHARDS[3], 1)[0], 99)
     daemon.settle()
     upstream = daemon.names.raw_listing.to_user_string()
-    tags = daemon.shard_events(SHARDS[3])[0].tags
-    observation = daemon.instance.fetch_observations(
-        dg.AssetRecordsFilter(daemon.names.raw_listing, asset_partitions=[SHARDS[3]]), limit=1
-    ).records[0]
-    assert tags[f"dagster/input_event_pointer/{upstream}"] == str(observation.storage_id)
-    assert tags[f"dagster/input_data_version/{upstream}"] == observation.asset_observation.tags["dagster/data_version"]
+    tags = daemon.shard_events(SHARDS[3])[0].tags or {}
+    event = latest_event_ids(daemon.instance, daemon.names.raw_listing, OBSERVED)[SHARDS[3]]
+    assert tags[f"dagster/input_event_pointer/{upstream}"] == str(event)
+    observed = recorded_versions(daemon.instance, daemon.names.raw_listing, OBSERVED)[SHARDS[3]]
+    assert (
+        tags[f"dagster/input_data_version/{upstream}"]
+        == observed
+        == detect(daemon.settings).heads[SHARDS[3]].fingerprint
+    )
 
 
 def test_index_and_vectors_follow_in_the_same_run(daemon: SmallDaemon, raw: Path) -> None:
@@ -139,5 +142,5 @@ def test_observing_the_listing_by_hand_records_each_shards_fingerprint(daemon: S
     job = everything.get_subset(asset_selection={daemon.names.raw_listing})
     assert job.execute_in_process(instance=daemon.instance).success
     wanted = detect(daemon.settings).wanted.fingerprints
-    found = recorded_versions(daemon.instance, daemon.names.raw_listing, dg.DagsterEventType.ASSET_OBSERVATION)
+    found = recorded_versions(daemon.instance, daemon.names.raw_listing, OBSERVED)
     assert found == wanted

@@ -135,10 +135,10 @@ class DagsterDev:
     def check_partitions(self, asset: str, check: str) -> dict[str, list[str]]:
         """Return which partitions the UI shows in which state (succeeded, failed ...) for a check."""
         checks = self._node(queries.CHECKS, asset)["assetChecksOrError"]["checks"]
-        states: dict[str, list[str]] = next(found for found in checks if found["name"] == check)["partitionStatuses"]
+        states = next(found for found in checks if found["name"] == check)["partitionStatuses"]
         return {name.removesuffix("Partitions"): sorted(values) for name, values in states.items() if values}
 
-    def check_states(self, asset: str) -> dict[str, str]:
+    def check_states(self, asset: str) -> dict[str, str | None]:
         """Return the state that the UI shows for each check of an asset without partitions."""
         checks = self._node(queries.CHECKS, asset)["assetChecksOrError"]["checks"]
         return {found["name"]: (found["executionForLatestMaterialization"] or {}).get("status") for found in checks}

@@ -18,6 +18,7 @@ from image_assets_tests.images import image_bytes
 
 SHARDS = shard_names(4)
 ASSEMBLED = ["training_index", "feature_vectors"]
+BACKFILLED = [SHARDS[1], SHARDS[3]]
 MAX_ATTEMPTS = 2
 # Enough that a run over them is killed in its middle.
 BIG_IMAGES = 200
@@ -39,10 +40,11 @@ def test_dagster_dev_follows_the_folder(tmp_path: Path) -> None:
         one_new_image_costs_one_shard(dev)
         edits_renames_and_deletes_are_counted_as_such(dev)
         a_corrupt_image_warns_and_leaves_the_index(dev)
+        # Dagster looks at a backfill every 30 s, so other things are seen meanwhile.
+        backfill = dev.launch_backfill(["image_shards", *ASSEMBLED], BACKFILLED)
         a_rotten_shard_keeps_its_last_good_state_until_it_is_repaired(dev)
+        the_backfill_has_one_run_a_range(dev, backfill)
         a_range_asked_for_by_hand_is_one_run(dev)
-        backfill = a_backfill_of_chosen_partitions_is_one_run_a_range(dev)
-        # Dagster looks at a backfill every 30 s, so something else is seen meanwhile.
         a_killed_run_is_done_again_by_itself(dev)
         the_backfill_ends_with_one_run_for_index_and_vectors(dev, backfill)
         assert dev.stale_partitions("image_shards") == []
@@ -124,22 +126,22 @@ def a_rotten_shard_keeps_its_last_good_state_until_it_is_repaired(dev: DagsterDe
     assert rotten in dev.check_partitions("image_shards", "failed_fraction")["succeeded"]
 
 
+def the_backfill_has_one_run_a_range(dev: DagsterDev, backfill: str) -> None:
+    dev.wait_until(lambda: len(ended_runs(dev, backfill)) == len(BACKFILLED), "the ranges of the backfill end")
+    runs = ended_runs(dev, backfill)
+    assert set(runs.values()) == {"SUCCESS"}
+    reported = [{event.run_id for event in dev.events("image_shards", shard)} & set(runs) for shard in SHARDS]
+    assert [len(runs) for runs in reported] == [0, 1, 0, 1]
+    # Told anew about an unchanged shard, the UI keeps what its checks found, the warning too.
+    states = {check: dev.check_partitions("image_shards", check) for check in SHARD_CHECKS}
+    assert states.pop("failed_fraction")["failed"] == [shard_of("a/4.jpg")]
+    assert all(state == {"succeeded": SHARDS} for state in states.values())
+
+
 def a_range_asked_for_by_hand_is_one_run(dev: DagsterDev) -> None:
     run_id = dev.materialize("image_shards", SHARDS[1], SHARDS[3])
     dev.wait_until(lambda: is_done(dev, run_id), "the run by hand ends")
     assert [dev.events("image_shards", shard)[0].run_id == run_id for shard in SHARDS] == [False, True, True, True]
-
-
-def a_backfill_of_chosen_partitions_is_one_run_a_range(dev: DagsterDev) -> str:
-    chosen = [SHARDS[0], SHARDS[2]]
-    backfill = dev.launch_backfill(["image_shards", *ASSEMBLED], chosen)
-    dev.wait_until(lambda: len(ended_runs(dev, backfill)) == 2, "the two ranges of the backfill end")
-    runs = ended_runs(dev, backfill)
-    assert set(runs.values()) == {"SUCCESS"}
-    assert [dev.events("image_shards", shard)[0].run_id in runs for shard in SHARDS] == [True, False, True, False]
-    for check in SHARD_CHECKS:
-        assert set(chosen) <= set(dev.check_partitions("image_shards", check)["succeeded"])
-    return backfill
 
 
 def a_killed_run_is_done_again_by_itself(dev: DagsterDev) -> None:

@@ -12,6 +12,7 @@ from image_assets.core.errors import ConfigError, DatasetError, StoreError
 from image_assets.formats import FORMATS
 from image_assets.formats.base import ExportOptions, SampleStream
 from image_assets.formats.csv_file import CsvFile
+from image_assets.formats.json_file import JsonFile
 from image_assets.formats.normalize import normalize
 from image_assets.pipeline.exporting import RECORD, ExportTarget, export_dataset, export_file, write_exports
 from image_assets.storage.store import Store
@@ -153,6 +154,34 @@ def test_an_index_published_meanwhile_is_the_one_that_ends_up_exported(
     assert write_exports(store, ["csv"]) == ["csv"]
     assert exported_keys(store) == sorted(item.key for item in pictures(3))
     assert json.loads(store.get(RECORD).to_pybytes())["csv"]["index_number"] == 2
+
+
+def test_a_record_of_another_run_does_not_hide_an_export_that_was_overwritten(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another run wrote the CSV of index 2 before this one wrote that of index 1, and notes so only after it."""
+
+    def note_late() -> None:
+        publish_dataset(store.url, pictures(3))
+        with open_dataset(store.url) as dataset:
+            made = {"index_number": 2, "digest": dataset.digest}
+        store.put(RECORD, json.dumps({"csv": made}).encode())
+        monkeypatch.setitem(FORMATS, "json", JsonFile())
+
+    monkeypatch.setitem(FORMATS, "json", SlowJson(note_late))
+    assert write_exports(store, ["csv", "json"]) == ["csv", "json"]
+    assert exported_keys(store) == sorted(item.key for item in pictures(3))
+
+
+class SlowJson(JsonFile):
+    """A JSON plug-in that lets somebody else run while it writes."""
+
+    def __init__(self, meanwhile: Callable[[], None]) -> None:
+        self._meanwhile = meanwhile
+
+    def write(self, samples: SampleStream, target: Path, options: ExportOptions) -> None:
+        super().write(samples, target, options)
+        self._meanwhile()
 
 
 class SlowCsv(CsvFile):
