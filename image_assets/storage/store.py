@@ -72,7 +72,8 @@ class Store:
             StoreError: it cannot be written.
         """
         with self.translating("write", path):
-            obstore.put(self._store, path, data, use_multipart=False)
+            # In parts a large file is never in memory as a whole; it still appears at once.
+            obstore.put(self._store, path, data, use_multipart=None if isinstance(data, Path) else False)
 
     def put_if_absent(self, path: str, data: bytes | Path) -> bool:
         """Write a file whole if there is none; return whether this call wrote it.

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from image_assets.core.errors import StoreError
 from image_assets.core.manifest import FORMAT_VERSION, HEAD_KEY
 from image_assets.storage import layout
 from image_assets.storage.store import Store
@@ -107,6 +108,8 @@ class VectorChunks:
     def _chunk(self, chunk: int) -> NDArray[np.float32]:
         if chunk not in self._open:
             _, table = read_table(self._store, self._paths[chunk], ["vector"])
+            if not pa.types.is_fixed_size_list(table["vector"].type):
+                raise StoreError(f"{self._paths[chunk]} is damaged: its vectors have type {table['vector'].type}")
             self._open[chunk] = vectors_of(table)
             if len(self._open) > _OPEN_CHUNKS:
                 self._open.popitem(last=False)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import dagster as dg
-from dagster._core.storage.event_log.base import PartitionKeyFilter
+from dagster._core.event_api import PartitionKeyFilter
 
 from image_assets.checks import SHARD_CHECKS
 from image_assets.core.sharding import shard_names
@@ -21,19 +21,13 @@ SHARDS = shard_names(4)
 def check_results(daemon: SmallDaemon, shard: str) -> dict[str, tuple[bool, str]]:
     """Return the last result of each check of a shard that counts for the shard's last materialization."""
     keys = [dg.AssetCheckKey(daemon.names.image_shards, name) for name in SHARD_CHECKS]
-    found = {}
     storage = daemon.instance.event_log_storage
-    current = {
-        info.check_key
-        for info in storage.get_asset_check_partition_info(keys, partition_keys=[shard])
-        if info.is_current
-    }
-    for key in current:
-        record = storage.get_asset_check_execution_history(
-            key, limit=1, partition_filter=PartitionKeyFilter(key=shard)
-        )[0]
-        evaluation = record.event.dagster_event.asset_check_evaluation_data
-        found[key.name] = (evaluation.passed, evaluation.severity.value)
+    here = PartitionKeyFilter(key=shard)
+    found = {}
+    for info in storage.get_asset_check_partition_info(keys, partition_keys=[shard]):
+        record = storage.get_asset_check_execution_history(info.check_key, limit=1, partition_filter=here)[0]
+        if info.is_current and record.evaluation is not None:
+            found[info.check_key.name] = (record.evaluation.passed, record.evaluation.severity.value)
     return found
 
 

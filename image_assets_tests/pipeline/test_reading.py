@@ -230,7 +230,6 @@ def test_a_settings_file_names_the_store(url: Path, as_path: type) -> None:
         assert len(dataset) == COUNT
 
 
-@pytest.mark.xfail(strict=True, reason="Store.open gives pyarrow a reader that it takes for a closed file")
 def test_a_url_names_the_store(url: Path) -> None:
     with open_dataset(url.as_uri()) as dataset:
         np.testing.assert_array_equal(dataset[3]["image"], pixels_of(NUMBERS[dataset[3]["key"]]))

@@ -1,0 +1,135 @@
+"""The few verbs of a store, alike on every kind of it."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from obstore.exceptions import GenericError
+
+from image_assets.core.errors import StoreError
+from image_assets.storage.store import Store, StoredFile
+
+
+def test_what_is_put_is_got_opened_listed_and_exists(store):
+    store.put("a/b/one.bin", b"first")
+    assert store.get("a/b/one.bin").to_pybytes() == b"first"
+    with store.open("a/b/one.bin") as file:
+        assert file.read() == b"first"
+    assert list(store.list("a/")) == [StoredFile("a/b/one.bin", 5)]
+    assert (store.exists("a/b/one.bin"), store.exists("a/b/two.bin"), store.exists("a/b")) == (True, False, False)
+
+
+def test_put_replaces_and_put_if_absent_does_not(store):
+    assert store.put_if_absent("x", b"1") is True
+    assert store.put_if_absent("x", b"2") is False
+    assert store.get("x").to_pybytes() == b"1"
+    store.put("x", b"3")
+    assert store.get("x").to_pybytes() == b"3"
+
+
+def test_a_path_is_put_as_its_content(either, tmp_path):
+    file = tmp_path / "staged"
+    file.write_bytes(b"content")
+    either.put("a", file)
+    assert either.put_if_absent("b", file)
+    assert (either.get("a").to_pybytes(), either.get("b").to_pybytes()) == (b"content", b"content")
+
+
+def test_an_empty_file_is_a_file(either):
+    either.put("empty", b"")
+    assert (either.get("empty").size, either.exists("empty")) == (0, True)
+
+
+def test_listing_keeps_to_the_folder_and_a_missing_one_is_empty(either):
+    for path in ("a/1", "a/b/2", "ab/3", "4"):
+        either.put(path, b"x")
+    assert sorted(file.path for file in either.list("a/")) == ["a/1", "a/b/2"]
+    assert list(either.list("none/")) == []
+
+
+def test_one_of_many_writers_wins_and_its_bytes_are_there(either):
+    barrier = threading.Barrier(8)
+
+    def write(number):
+        barrier.wait()
+        return either.put_if_absent("commit", bytes([number]) * 100_000)
+
+    with ThreadPoolExecutor(8) as pool:
+        won = list(pool.map(write, range(8)))
+    assert won.count(True) == 1
+    assert either.get("commit").to_pybytes() == bytes([won.index(True)]) * 100_000
+    assert [file.path for file in either.list("")] == ["commit"]
+
+
+def test_random_reads_give_the_same_bytes_everywhere(either):
+    # Larger than obstore's read-ahead of 1 MiB.
+    data = np.random.default_rng(0).bytes(2_500_000)
+    either.put("large", data)
+    with either.open("large") as file:
+        assert file.size() == len(data)
+        assert file.read_at(1_500_000, 700_000) == data[700_000:2_200_000]
+        file.seek(5)
+        assert (file.read(10), file.tell()) == (data[5:15], 15)
+        file.seek(0)
+        assert file.read() == data
+
+
+@pytest.mark.parametrize("verb", ["get", "open"])
+def test_a_missing_file_is_named_in_one_line(store, verb):
+    with pytest.raises(StoreError, match="'a/gone.parquet'") as caught:
+        getattr(store, verb)("a/gone.parquet")
+    if "\n" not in store.url:
+        assert "\n" not in str(caught.value)
+
+
+def test_a_store_that_stops_answering_while_a_file_is_read_is_no_damage(monkeypatch):
+    class Failing:
+        def seek(self, offset, whence):
+            return 0
+
+        def tell(self):
+            return 0
+
+        def read(self, size):
+            raise GenericError("connection lost\nDebug source: ...")
+
+    monkeypatch.setattr("image_assets.storage.store.obstore.open_reader", lambda *_: Failing())
+    with pytest.raises(StoreError, match="^cannot read 'x' in store memory:///: connection lost$"):
+        Store("memory:///").open("x").read(1)
+
+
+@pytest.mark.parametrize("path", ["file", "file/below"])
+def test_a_store_where_a_file_lies_is_refused(tmp_path, path):
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(StoreError, match="file.* cannot be opened"):
+        Store(str(tmp_path / path))
+
+
+def test_a_url_that_no_store_knows_is_refused():
+    with pytest.raises(StoreError, match="store nope://x cannot be opened"):
+        Store("nope://x")
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda store: store.put("taken/x", b""),
+        lambda store: store.put_if_absent("taken/x", b""),
+        lambda store: store.get("taken/x"),
+        lambda store: store.open("taken/x"),
+        lambda store: store.exists("taken/x"),
+    ],
+)
+def test_a_file_in_the_place_of_a_folder_is_an_error_that_names_the_path(tmp_path, act):
+    (tmp_path / "taken").write_text("no folder")
+    with pytest.raises(StoreError, match="'taken/.*Not a directory"):
+        act(Store(str(tmp_path)))
+
+
+def test_looking_at_a_store_that_is_not_there_creates_nothing(tmp_path):
+    store = Store(str(tmp_path / "none"), create=False)
+    assert (list(store.list("")), store.exists("store.json")) == ([], False)
+    with pytest.raises(StoreError, match=r"'store\.json'"):
+        store.open("store.json")
+    assert not (tmp_path / "none").exists()
