@@ -1,7 +1,5 @@
 """The sensor: what the source and the settings want against what is there; state with state, so nothing is lost."""
 
-import hashlib
-import json
 import time
 from collections.abc import Mapping, Sequence
 
@@ -86,9 +84,9 @@ def evaluate(context: dg.SensorEvaluationContext, state: State, names: Names, *,
     asked = due_shards or due
     after = attempts.after(wanted, [*asked, *(assembled if due_shards else ())], now)
     if due_shards:
-        request = _request(state, names.update_job, due_shards, after, wanted)
+        request = _request(names, names.update_job, due_shards)
     elif due:
-        request = _request(state, names.assemble_job, (), after, wanted)
+        request = _request(names, names.assemble_job, ())
     else:
         skip = _why_nothing(attempts.exhausted(wanted, settings.trigger), wanted)
         return dg.SensorResult(skip_reason=skip, asset_events=events, cursor=after.to_cursor())
@@ -129,27 +127,17 @@ def _busy(instance: dg.DagsterInstance, names: Names) -> bool:
     )
 
 
-def _request(
-    state: State,
-    job_name: str,
-    shards: Sequence[str],
-    attempts: Attempts,
-    wanted: Mapping[str, str],
-) -> dg.RunRequest:
+def _request(names: Names, job_name: str, shards: Sequence[str]) -> dg.RunRequest:
     """Return one run from the lowest to the highest shard; what did not change in between costs nothing.
 
-    The key names the state asked for, the state it starts from and the attempt: asking twice for one is no new run,
-    and a state that comes back later is.
+    It has no run key: Dagster would never start a second run with one it knows, and states come back (a label is
+    changed and changed again, a store is lost). Asking twice is prevented by looking at what is there and under way.
     """
-    counts = {name: item.count for name, item in attempts.open.items() if name in wanted}
-    commits = {shard: head.number for shard, head in state.heads.items()}
-    text = json.dumps([sorted(wanted.items()), sorted(counts.items()), sorted(commits.items())])
     # The sensor asks again by itself: a retry by the daemon beside it would be a second run for the same thing.
-    tags = {DATASET_TAG: state.settings.name, "dagster/max_retries": "0"}
+    tags = {DATASET_TAG: names.dataset, "dagster/max_retries": "0"}
     if shards:
         tags |= {_RANGE_START: shards[0], _RANGE_END: shards[-1]}
-    run_key = hashlib.sha256(text.encode()).hexdigest()[:32]
-    return dg.RunRequest(run_key=run_key, job_name=job_name, tags=tags)
+    return dg.RunRequest(job_name=job_name, tags=tags)
 
 
 def _why_nothing(exhausted: Sequence[str], wanted: Mapping[str, str]) -> str:

@@ -47,6 +47,8 @@ def run_summary(
         "store": settings.store,
         "log": str(log),
     }
+    # A refused shard's images are in no published state, but its bad ones were met in this run.
+    summary["corrupted_images"] += sum(shard.head.failed_images for shard in report.shards if not shard.published)
     summary["notes"] = _notes(report)
     return summary, report
 

@@ -100,7 +100,8 @@ def test_rows_without_the_images_say_what_each_output_is(either):
     assert [row["output_sha256"] for row in rows] == [hashlib.sha256(data).hexdigest() for data in outputs(images)]
     assert [row["output_bytes"] for row in rows] == [len(data) for data in outputs(images)]
     assert "image" not in rows[0]
-    assert (rows[0]["taken_at"], rows[0]["flags"], rows[0]["gps_latitude"]) == ("2024-05-01T12:30:00", ["animated"], None)
+    facts = {name: rows[0][name] for name in ("taken_at", "flags", "gps_latitude")}
+    assert facts == {"taken_at": "2024-05-01T12:30:00", "flags": ["animated"], "gps_latitude": None}
 
 
 def test_the_image_column_is_what_hugging_face_datasets_takes_for_images(local):

@@ -76,11 +76,10 @@ def test_random_reads_give_the_same_bytes_everywhere(either):
 
 
 @pytest.mark.parametrize("verb", ["get", "open"])
-def test_a_missing_file_is_named_in_one_line(store, verb):
-    with pytest.raises(StoreError, match="'a/gone.parquet'") as caught:
-        getattr(store, verb)("a/gone.parquet")
-    if "\n" not in store.url:
-        assert "\n" not in str(caught.value)
+def test_a_missing_file_is_named_in_one_line(either, verb):
+    with pytest.raises(StoreError, match=r"'a/gone\.parquet'") as caught:
+        getattr(either, verb)("a/gone.parquet")
+    assert "\n" not in str(caught.value)
 
 
 def test_a_store_that_stops_answering_while_a_file_is_read_is_no_damage(monkeypatch):
@@ -95,14 +94,14 @@ def test_a_store_that_stops_answering_while_a_file_is_read_is_no_damage(monkeypa
             raise GenericError("connection lost\nDebug source: ...")
 
     monkeypatch.setattr("image_assets.storage.store.obstore.open_reader", lambda *_: Failing())
-    with pytest.raises(StoreError, match="^cannot read 'x' in store memory:///: connection lost$"):
+    with pytest.raises(StoreError, match=r"^cannot read 'x' in store memory:///: connection lost$"):
         Store("memory:///").open("x").read(1)
 
 
 @pytest.mark.parametrize("path", ["file", "file/below"])
 def test_a_store_where_a_file_lies_is_refused(tmp_path, path):
     (tmp_path / "file").write_text("no folder")
-    with pytest.raises(StoreError, match="file.* cannot be opened"):
+    with pytest.raises(StoreError, match=r"file.* cannot be opened"):
         Store(str(tmp_path / path))
 
 
@@ -123,7 +122,7 @@ def test_a_url_that_no_store_knows_is_refused():
 )
 def test_a_file_in_the_place_of_a_folder_is_an_error_that_names_the_path(tmp_path, act):
     (tmp_path / "taken").write_text("no folder")
-    with pytest.raises(StoreError, match="'taken/.*Not a directory"):
+    with pytest.raises(StoreError, match=r"'taken/.*Not a directory"):
         act(Store(str(tmp_path)))
 
 

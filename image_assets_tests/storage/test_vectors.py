@@ -6,6 +6,7 @@ import pytest
 
 from image_assets.core.errors import StoreError
 from image_assets.storage import layout
+from image_assets.storage.store import Store
 from image_assets.storage.vectors import (
     VectorChunks,
     iter_vectors,
@@ -75,11 +76,10 @@ def test_the_same_vectors_kept_twice_are_one_chunk_and_overlapping_ones_do_not_m
     assert np.array_equal(found, vectors_for([1, 2, 3]))
 
 
-def test_a_chunk_that_is_gone_is_named(tmp_path, store):
+def test_a_chunk_that_is_gone_is_named(tmp_path):
+    store = Store(str(tmp_path))
     keep(store, [1])
     chunks = VectorChunks(store, EXTRACTOR)
-    if store.folder is None:
-        pytest.skip("nothing deletes from a store in memory")
     path = next(store.list("vectors/")).path
     (store.folder / path).unlink()
     with pytest.raises(StoreError, match=path):
@@ -101,7 +101,7 @@ def test_the_aligned_file_comes_back_as_it_was(store, scratch):
     assert list(scratch.iterdir()) == []
     assert read_vector_head(store) == vector_head(rows=7)
     found = pa.concat_tables(iter_vectors(store, batch_rows=2))
-    assert found.select(["id", "output_sha256"]).equals(rows.select(["id", "output_sha256"]).cast(found.schema.remove(2)))
+    assert found.drop_columns("vector").to_pylist() == rows.select(["id", "output_sha256"]).to_pylist()
     assert np.array_equal(vectors_of(found), vectors_for(range(7)))
     # A part of a table is its own rows, not the first ones.
     assert np.array_equal(vectors_of(found.slice(4, 2)), vectors_for([4, 5]))

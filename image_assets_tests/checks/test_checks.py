@@ -1,0 +1,210 @@
+"""Every check's contract, and what each says in a table of cases."""
+
+import math
+import re
+from dataclasses import replace
+
+import pytest
+
+from image_assets.checks import INDEX_CHECKS, SHARD_CHECKS, VECTOR_CHECKS
+from image_assets.checks.base import IndexEvidence, ShardEvidence, VectorEvidence
+from image_assets.checks.complete import complete
+from image_assets.checks.failed_fraction import failed_fraction
+from image_assets.checks.row_count import row_count
+from image_assets.checks.segments_readable import segments_readable
+from image_assets.checks.shards_present import shards_present
+from image_assets.checks.unique_ids import unique_ids
+from image_assets.checks.vectors_aligned import vectors_aligned
+from image_assets.checks.vectors_finite import vectors_finite
+from image_assets.settings import CheckSettings, FailedFractionSettings
+from image_assets_tests.storage.rows import index_head, manifest
+
+DEFAULTS = CheckSettings()
+
+
+def shard(images, failed=0, **changes):
+    statuses = ["failed"] * failed + ["ok"] * (images - failed)
+    evidence = ShardEvidence(manifest(images, statuses=statuses), images, 0, {})
+    return replace(evidence, **changes)
+
+
+def index(rows, *, promised=None, ids=None, head_rows=None, shards=("0-of-2", "1-of-2"), missing=()):
+    head = index_head(rows=rows if head_rows is None else head_rows, commits=dict.fromkeys(shards, 1))
+    return IndexEvidence(head, rows if promised is None else promised, rows, rows if ids is None else ids, missing)
+
+
+def limits(warn, error, min_failed=1):
+    return CheckSettings(failed_fraction=FailedFractionSettings(warn=warn, error=error, min_failed=min_failed))
+
+
+SHARDS = [
+    shard(0),
+    shard(4),
+    shard(4, 1),
+    shard(100, 90),
+    shard(3, listed=9, vanished=2, segment_problems={"ab": "is gone"}),
+]
+INDEXES = [index(0, shards=()), index(5), index(5, promised=6, ids=4), index(1, missing=("0-of-99",) * 20)]
+VECTORS = [VectorEvidence(0, 0, 0, 0), VectorEvidence(5, 5, 0, 0), VectorEvidence(5, 4, 3, 2)]
+EVIDENCE = {
+    **dict.fromkeys(SHARD_CHECKS, SHARDS),
+    **dict.fromkeys(INDEX_CHECKS, INDEXES),
+    **dict.fromkeys(VECTOR_CHECKS, VECTORS),
+}
+CHECKS = {**SHARD_CHECKS, **INDEX_CHECKS, **VECTOR_CHECKS}
+
+
+@pytest.mark.parametrize(("name", "evidence"), [(name, evidence) for name in CHECKS for evidence in EVIDENCE[name]])
+def test_a_verdict_names_its_check_says_one_line_and_counts(name, evidence):
+    verdict = CHECKS[name](evidence, DEFAULTS)
+    assert verdict.check == name
+    assert isinstance(verdict.passed, bool)
+    assert verdict.severity in {"warn", "error"}
+    assert re.fullmatch(r"\S.*\.", verdict.sentence)
+    assert verdict.numbers
+    # Only numbers are plotted, and a bool is none.
+    assert {type(number) for number in verdict.numbers.values()} <= {int, float}
+    assert all(math.isfinite(number) for number in verdict.numbers.values())
+    assert CHECKS[name](evidence, DEFAULTS) == verdict
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_nothing_at_all_passes(name):
+    assert CHECKS[name](EVIDENCE[name][0], DEFAULTS).passed
+
+
+@pytest.mark.parametrize(
+    ("images", "failed", "settings", "outcome"),
+    [
+        (0, 0, DEFAULTS, "passes"),
+        (1, 0, DEFAULTS, "passes"),
+        (1, 1, DEFAULTS, "warns"),  # all of it, but fewer than min_failed
+        (2, 2, DEFAULTS, "warns"),
+        (3, 3, DEFAULTS, "blocks"),
+        (100, 1, DEFAULTS, "passes"),  # exactly the fraction to warn above
+        (99, 1, DEFAULTS, "warns"),
+        (100, 25, DEFAULTS, "warns"),  # exactly the fraction to stop above
+        (100, 26, DEFAULTS, "blocks"),
+        (4, 1, DEFAULTS, "warns"),
+        (100, 29, limits(0.29, 0.5), "passes"),  # 0.29 * 100 is less than 29
+        (100, 29, limits(0.1, 0.29), "warns"),
+        (100, 30, limits(0.1, 0.29), "blocks"),
+        (10, 0, limits(0, 0), "passes"),
+        (10, 1, limits(0, 0), "blocks"),
+        (10, 1, limits(0, 0, min_failed=2), "warns"),
+        (10, 10, limits(1, 1), "passes"),
+        (10, 10, limits(0, 1), "warns"),
+        (10, 4, limits(0.5, 0.25), "blocks"),  # a lower limit for stopping than for warning still stops
+    ],
+)
+def test_failed_fraction_warns_and_stops_above_its_limits(images, failed, settings, outcome):
+    verdict = failed_fraction(shard(images, failed), settings)
+    assert (verdict.passed, verdict.blocks) == (outcome == "passes", outcome == "blocks")
+    fraction = failed / images if images else 0.0
+    assert verdict.numbers == {"failed_fraction": fraction, "failed_images": failed, "images": images}
+    assert ("was not published" in verdict.sentence) == (outcome == "blocks")
+
+
+@pytest.mark.parametrize(
+    ("evidence", "settings", "sentence"),
+    [
+        (shard(0), DEFAULTS, "0 of 0 images failed (0.0%)."),
+        (shard(100, 1), DEFAULTS, "1 of 100 images failed (1.0%): 1 truncated."),
+        (shard(50, 1), DEFAULTS, "1 of 50 images failed (2.0%): 1 truncated. More than 1%."),
+        (shard(50, 1), limits(0.005, 0.25), "1 of 50 images failed (2.0%): 1 truncated. More than 0.5%."),
+        (
+            shard(4, 3),
+            DEFAULTS,
+            (
+                "3 of 4 images failed (75.0%): 3 truncated. More than 25%: the shard was not published. "
+                "Repair or remove the files, or raise checks.failed_fraction.error."
+            ),
+        ),
+    ],
+)
+def test_failed_fraction_says_how_many_and_what_would_do(evidence, settings, sentence):
+    assert failed_fraction(evidence, settings).sentence == sentence
+
+
+@pytest.mark.parametrize(
+    ("keys", "listed", "vanished", "passed"),
+    [
+        ([], 0, 0, True),
+        (["a", "b"], 2, 0, True),
+        (["a", "b"], 3, 1, True),
+        ([], 2, 2, True),
+        (["a", "b"], 3, 0, False),
+        (["a", "b"], 1, 0, False),
+        (["a", "b"], 2, 1, False),
+        (["a", "a"], 2, 0, False),  # the right number of rows, one image twice and one missing
+        (["a", "b", "b"], 2, 0, False),
+    ],
+)
+def test_complete_wants_every_listed_image_once(keys, listed, vanished, passed):
+    verdict = complete(ShardEvidence(manifest(len(keys), keys=keys), listed, vanished, {}), DEFAULTS)
+    assert (verdict.passed, verdict.blocks) == (passed, not passed)
+    assert verdict.numbers == {"rows": len(keys), "listed": listed, "vanished": vanished}
+
+
+@pytest.mark.parametrize(
+    ("segments", "problems", "sentence"),
+    [
+        ([], {}, "0 of 0 segments are sound."),
+        ([None, None], {}, "0 of 0 segments are sound."),  # failed images lie in none
+        (["a", "a", "b", None], {}, "2 of 2 segments are sound."),
+        (
+            ["b" * 64, "a" * 64],
+            {"b" * 64: "is gone", "a" * 64: "does not hold what was written"},
+            (
+                f"0 of 2 segments are sound. Segment {'a' * 16} does not hold what was written. "
+                "The shard was not published; delete that file and run again."
+            ),
+        ),
+    ],
+)
+def test_segments_readable_names_the_first_bad_one(segments, problems, sentence):
+    evidence = ShardEvidence(manifest(len(segments), segments=segments), len(segments), 0, problems)
+    verdict = segments_readable(evidence, DEFAULTS)
+    assert (verdict.sentence, verdict.blocks) == (sentence, bool(problems))
+    assert verdict.numbers["damaged_segments"] == len(problems)
+
+
+@pytest.mark.parametrize(
+    ("check", "evidence", "passed"),
+    [
+        (row_count, index(0), True),
+        (row_count, index(7), True),
+        (row_count, index(7, promised=8), False),
+        (row_count, index(7, promised=6), False),
+        (row_count, index(7, head_rows=8), False),
+        (unique_ids, index(0), True),
+        (unique_ids, index(7), True),
+        (unique_ids, index(7, ids=6), False),
+        (vectors_aligned, VectorEvidence(7, 7, 0, 0), True),
+        (vectors_aligned, VectorEvidence(7, 7, 1, 0), False),
+        (vectors_aligned, VectorEvidence(7, 6, 0, 0), False),
+        (vectors_aligned, VectorEvidence(6, 7, 0, 0), False),
+        (vectors_aligned, VectorEvidence(7, 7, 0, 7), True),
+        (vectors_finite, VectorEvidence(7, 7, 0, 0), True),
+        (vectors_finite, VectorEvidence(7, 7, 0, 1), False),
+        (vectors_finite, VectorEvidence(7, 6, 3, 0), True),
+    ],
+)
+def test_a_difference_of_one_blocks(check, evidence, passed):
+    verdict = check(evidence, DEFAULTS)
+    assert (verdict.passed, verdict.blocks) == (passed, not passed)
+
+
+def test_a_missing_shard_warns_and_does_not_block():
+    verdict = shards_present(index(5, missing=("1-of-4", "3-of-4")), DEFAULTS)
+    assert (verdict.passed, verdict.blocks) == (False, False)
+    assert verdict.sentence == "2 shards are in the index. Never published: 1-of-4, 3-of-4; see their checks."
+    assert verdict.numbers == {"shards": 2, "missing_shards": 2}
+
+
+def test_many_missing_shards_are_counted_and_eight_of_them_named():
+    missing = tuple(f"{number:02d}-of-64" for number in range(9))
+    verdict = shards_present(index(5, missing=missing), DEFAULTS)
+    assert "07-of-64 …; see" in verdict.sentence
+    assert "08-of-64" not in verdict.sentence
+    assert verdict.numbers["missing_shards"] == 9
