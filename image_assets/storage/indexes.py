@@ -2,13 +2,13 @@
 
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from image_assets.core.errors import CommitConflictError
+from image_assets.core.errors import CommitConflictError, StoreError
 from image_assets.core.index import INDEX_SCHEMA, IndexHead, index_head_from_json, index_head_to_json
 from image_assets.core.manifest import HEAD_KEY
 from image_assets.storage import layout
@@ -71,13 +71,15 @@ def publish_index(store: Store, number: int, staged: Path) -> None:
 
 
 def mend_latest_copy(store: Store, number: int) -> None:
-    """Make ``index.parquet`` the newest index when a killed run left it behind.
+    """Make ``index.parquet`` the newest index when a killed run left it behind, or something damaged it.
 
     Raises:
         StoreError: it cannot be written.
     """
-    if store.exists(layout.LATEST_INDEX) and _index_head(store, layout.LATEST_INDEX).number == number:
-        return
+    # The copy is made from the index: whatever is wrong with it, it is written again.
+    with suppress(StoreError):
+        if store.exists(layout.LATEST_INDEX) and _index_head(store, layout.LATEST_INDEX).number == number:
+            return
     store.put(layout.LATEST_INDEX, store.get(layout.index(number)).to_pybytes())
 
 

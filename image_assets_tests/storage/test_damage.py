@@ -13,7 +13,7 @@ from image_assets.core.index import index_head_to_json
 from image_assets.core.manifest import HEAD_KEY, head_to_json
 from image_assets.storage import layout
 from image_assets.storage.contents import ContentIndexFile
-from image_assets.storage.indexes import iter_index, mend_latest_copy, publish_index, read_index_head, staged_index
+from image_assets.storage.indexes import iter_index, publish_index, read_index_head, staged_index
 from image_assets.storage.manifests import (
     commit_manifest,
     keep_rejected,
@@ -76,7 +76,6 @@ READERS = {
     "read_rejected": ("rejected", lambda store, _: read_rejected(store, SHARD).rows.to_pylist()),
     "read_index_head": ("index", lambda store, _: read_index_head(store, 1)),
     "iter_index": ("index", lambda store, _: [piece.to_pylist() for piece in iter_index(store, 1)]),
-    "mend_latest_copy": ("copy", lambda store, _: mend_latest_copy(store, 1)),
     "read_segment": ("segment", lambda store, name: read_segment(store, RECIPE, name).to_pylist()),
     "iter_images": ("segment", lambda store, name: list(iter_images(store, RECIPE, name))),
     "SegmentReader": ("segment", read_all_images),
@@ -85,13 +84,12 @@ READERS = {
     "iter_vectors": ("vectors", lambda store, _: [piece.to_pylist() for piece in iter_vectors(store)]),
     "VectorChunks": ("chunk", gather_all),
 }
-HEADS_ONLY = {"read_manifest_head", "latest_head", "read_index_head", "mend_latest_copy", "read_vector_head"}
+HEADS_ONLY = {"read_manifest_head", "latest_head", "read_index_head", "read_vector_head"}
 READS_ROWS = sorted(READERS.keys() - HEADS_ONLY)
 # The others ask first what there is.
 ASKS_FIRST = {
     "latest_head",
     "read_rejected",
-    "mend_latest_copy",
     "read_vector_head",
     "ContentIndexFile",
     "VectorChunks",
@@ -119,7 +117,6 @@ def path_of(store, kind):
         "manifest": layout.manifest(SHARD, 1),
         "rejected": layout.rejected_manifest(SHARD),
         "index": layout.index(1),
-        "copy": layout.LATEST_INDEX,
         "vectors": layout.FEATURE_VECTORS,
     }
     folders = {"segment": layout.SEGMENTS, "chunk": layout.vector_chunks_of(EXTRACTOR)}

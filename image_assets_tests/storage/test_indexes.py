@@ -53,11 +53,13 @@ def test_the_newest_is_copied_and_a_number_is_published_once(either):
     assert either.get(layout.LATEST_INDEX) == either.get(layout.index(2))
 
 
-@pytest.mark.parametrize("left_behind", [None, 1, 2])
+@pytest.mark.parametrize("left_behind", [None, 1, 2, "rubbish"])
 def test_the_copy_is_mended_whatever_a_killed_run_left(either, tmp_path, left_behind):
     publish(either, 1, 3)
     publish(either, 2, 4)
-    if left_behind:
+    if left_behind == "rubbish":
+        either.put(layout.LATEST_INDEX, b"rubbish")
+    elif left_behind:
         either.put(layout.LATEST_INDEX, either.get(layout.index(left_behind)).to_pybytes())
     mend_latest_copy(either, 2)
     assert either.get(layout.LATEST_INDEX) == either.get(layout.index(2))
