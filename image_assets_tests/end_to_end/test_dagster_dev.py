@@ -49,6 +49,10 @@ def test_dagster_dev_follows_the_folder(tmp_path: Path) -> None:
         the_backfill_ends_with_one_run_for_index_and_vectors(dev, backfill)
         assert dev.stale_partitions("image_shards") == []
     assert dev.left_over == []
+    # All that stays is below data/: what Dagster knows and the dataset itself.
+    made = {"dagster-dev.log", "dagster.yaml", "workspace.yaml", "data", "after-edits", "after-kill"}
+    assert {path.name for path in tmp_path.iterdir()} == made
+    assert (tmp_path / "data/dagster/storage").is_dir()
     warnings = [line for line in dev.log().splitlines() if "Warning" in line and "SupersessionWarning" not in line]
     assert warnings == []
 
