@@ -128,7 +128,7 @@ class CheckSettings(_Section):
 class TriggerSettings(_Section):
     """How eagerly the sensor asks for runs."""
 
-    interval_s: int = Field(10, ge=1, description="Least seconds between two looks at the source.")
+    interval_s: int = Field(5, ge=1, description="Least seconds between two looks at the source.")
     max_attempts: int = Field(3, ge=1, description="Runs asked for one state of the source before giving up on it.")
     backoff_s: float = Field(30.0, ge=0, description="Wait after the first failed run; doubles with each.")
 

@@ -6,7 +6,7 @@ import dagster as dg
 
 from image_assets.checks import INDEX_CHECKS, VECTOR_CHECKS
 from image_assets.checks.base import Verdict
-from image_assets.defs.instance_events import severity
+from image_assets.defs.instance_events import check_specs, plain_failures, severity
 from image_assets.defs.metadata import index_columns, index_metadata, vector_metadata
 from image_assets.defs.names import Names
 from image_assets.pipeline.embedding import build_vectors
@@ -27,11 +27,11 @@ def training_index_asset(settings: Settings, names: Names) -> dg.AssetsDefinitio
         description=f"One row a live output image: `index.parquet` in `{settings.store}`, exports beside it.",
         kinds={"parquet"},
         metadata=index_columns(),
-        check_specs=[dg.AssetCheckSpec(name, asset=names.training_index) for name in INDEX_CHECKS],
+        check_specs=check_specs(INDEX_CHECKS, names.training_index),
         pool=f"{settings.name}_index",
     )
     def training_index(context: dg.AssetExecutionContext) -> dg.MaterializeResult:  # type: ignore[type-arg]
-        with pipeline_log(settings):
+        with plain_failures(), pipeline_log(settings):
             report = build_index(settings)
             written = write_exports(open_store(settings), settings.exports)
         context.log.info("index %s: %s", report.head.number, report.why or "published")
@@ -53,11 +53,12 @@ def feature_vectors_asset(settings: Settings, names: Names) -> dg.AssetsDefiniti
         group_name=settings.name,
         description=f"One {settings.features.extractor} vector a row of the index, in the same order.",
         kinds={"onnx", "parquet"},
-        check_specs=[dg.AssetCheckSpec(name, asset=names.feature_vectors) for name in VECTOR_CHECKS],
+        check_specs=check_specs(VECTOR_CHECKS, names.feature_vectors),
         pool=f"{settings.name}_vectors",
     )
     def feature_vectors() -> dg.MaterializeResult:  # type: ignore[type-arg]
-        report = build_vectors(settings)
+        with plain_failures():
+            report = build_vectors(settings)
         return dg.MaterializeResult(
             metadata=vector_metadata(report),
             data_version=dg.DataVersion(vector_version(settings, report.head.index_digest)),

@@ -5,8 +5,10 @@ so the events of `image_shards` are logged here. The calls below that Dagster do
 this one module.
 """
 
+import inspect
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import dagster as dg
 from dagster._core.definitions.asset_checks.asset_check_evaluation import (
@@ -22,6 +24,7 @@ from dagster._core.definitions.data_version import (
 from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
 
 from image_assets.checks.base import Verdict
+from image_assets.core.errors import ImageAssetsError
 
 OBSERVED = dg.DagsterEventType.ASSET_OBSERVATION
 MATERIALIZED = dg.DagsterEventType.ASSET_MATERIALIZATION
@@ -107,14 +110,30 @@ def severity(verdict: Verdict) -> dg.AssetCheckSeverity:
     return dg.AssetCheckSeverity.ERROR if verdict.severity == "error" else dg.AssetCheckSeverity.WARN
 
 
-def partitioned_check(name: str, asset: dg.AssetKey, partitions: dg.PartitionsDefinition[str]) -> dg.AssetCheckSpec:
-    """Return the spec of a check that is judged for each partition.
+def check_specs(
+    checks: Mapping[str, object], asset: dg.AssetKey, partitions: dg.PartitionsDefinition[str] | None = None
+) -> list[dg.AssetCheckSpec]:
+    """Return the specs of an asset's checks, described by the first line of their docstrings.
 
-    Partitioned checks are a preview in Dagster; we mean to use them, so that one warning is not shown.
+    Checks judged for each partition are a preview in Dagster; we mean to use them, so that one warning is not shown.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", dg.PreviewWarning)
-        return dg.AssetCheckSpec(name, asset=asset, partitions_def=partitions)
+        return [
+            dg.AssetCheckSpec(
+                name, asset=asset, partitions_def=partitions, description=(inspect.getdoc(check) or "").split("\n")[0]
+            )
+            for name, check in checks.items()
+        ]
+
+
+@contextmanager
+def plain_failures() -> Iterator[None]:
+    """Turn the platform's own errors into a failure that Dagster shows as one sentence, not as a traceback."""
+    try:
+        yield
+    except ImageAssetsError as error:
+        raise dg.Failure(description=str(error)) from None
 
 
 def _target(

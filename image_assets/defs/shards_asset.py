@@ -4,13 +4,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
+from pydantic import Field
 
 from image_assets.checks import SHARD_CHECKS
 from image_assets.defs.instance_events import (
     OBSERVED,
+    check_specs,
     latest_event_ids,
     log_checks,
-    partitioned_check,
+    plain_failures,
     silent_output,
     version_tags,
 )
@@ -28,8 +30,8 @@ from image_assets.settings import Settings
 class ShardsConfig(dg.Config):
     """What a person can ask of a run in the launchpad."""
 
-    allow_deletes: bool = False
-    recheck: bool = False
+    allow_deletes: bool = Field(False, description="Confirm that an empty source is meant: its images are removed.")
+    recheck: bool = Field(False, description="Look into every shard of the range, also where nothing changed.")
 
 
 def image_shards_asset(settings: Settings, names: Names) -> dg.AssetsDefinition:
@@ -47,7 +49,7 @@ def image_shards_asset(settings: Settings, names: Names) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name=f"{settings.name}__image_shards",
         specs=[spec],
-        check_specs=[partitioned_check(name, names.image_shards, names.partitions) for name in SHARD_CHECKS],
+        check_specs=check_specs(SHARD_CHECKS, names.image_shards, names.partitions),
         can_subset=True,
         backfill_policy=dg.BackfillPolicy.single_run(),
         pool=f"{settings.name}_shards",
@@ -58,7 +60,7 @@ def image_shards_asset(settings: Settings, names: Names) -> dg.AssetsDefinition:
         def on_shard(report: ShardReport, _: State) -> None:
             _log_shard(context, settings, names, report, observed.get(report.shard))
 
-        with pipeline_log(settings):
+        with plain_failures(), pipeline_log(settings):
             reports, _ = update_shards(settings, context.partition_keys, allow_deletes=config.allow_deletes,
                                        recheck=config.recheck, on_shard=on_shard)  # fmt: skip
         refused = [report for report in reports if not report.published]

@@ -13,8 +13,11 @@ from typing import IO, Any
 
 from image_assets.core.errors import EngineError
 from image_assets.engines.base import Beat, Done, Lost, R, T
+from image_assets.engines.pulse import Pulse
 
 _START_TIMEOUT_S = 60.0
+# Beats wake nobody, so deadlines are looked at again this often.
+_LOOK_EVERY_S = 0.5
 # A decoded photo is half a megabyte: by default glibc gives such blocks back to the system and takes them again for
 # each image, a fifth of a worker's time (measured: 2.4 against 1.95 ms an image). Other C libraries ignore this.
 _MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(32 * 2**20), "MALLOC_TRIM_THRESHOLD_": str(128 * 2**20)}
@@ -76,15 +79,14 @@ class LocalEngine:
         """Wait until something happens, then yield the outcomes that are in."""
         busy = {worker.connection: worker for worker in self._workers if worker.busy}
         deadline = min(worker.deadline(self._item_timeout_s) for worker in busy.values())
-        ready = wait(list(busy), timeout=max(0.0, deadline - time.monotonic()))
+        ready = wait(list(busy), timeout=min(max(0.0, deadline - time.monotonic()), _LOOK_EVERY_S))
         for connection in ready:
             worker = busy[connection]  # type: ignore[index]
             try:
                 outcome = worker.receive()
             except (EOFError, OSError):
                 yield self._bury(worker, "decoder_crashed", worker.epitaph())
-                continue
-            if outcome is not None:
+            else:
                 yield outcome
         now = time.monotonic()
         for worker in busy.values():
@@ -94,9 +96,10 @@ class LocalEngine:
     def _bury(self, worker: "_Worker", reason: str, detail: str) -> Lost[Any]:
         self._workers.remove(worker)
         worker.stop()
+        position = worker.pulse.read()[0]
         if not worker.started:
             raise EngineError(f"a worker process could not start: {detail}")
-        return Lost(worker.task, worker.position, reason, detail)
+        return Lost(worker.task, position, reason, detail)
 
 
 _END: Any = object()
@@ -108,25 +111,27 @@ class _Worker:
     def __init__(self) -> None:
         ours, theirs = socket.socketpair()
         self.errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
-        command = [sys.executable, "-c", _COMMAND, str(theirs.fileno())]
+        self.pulse, beats = Pulse.create()
+        handles = [theirs.fileno(), beats.fileno()]
+        command = [sys.executable, "-c", _COMMAND, *map(str, handles)]
         try:
             # Its own session, so that Ctrl-C reaches the run alone, which then stops its workers.
             self.process = subprocess.Popen(
-                command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=self.errors, stderr=self.errors,
+                command, pass_fds=handles, stdin=subprocess.DEVNULL, stdout=self.errors, stderr=self.errors,
                 start_new_session=True, env={**os.environ, **_MALLOC, "PYTHONPATH": os.pathsep.join(sys.path)},
             )  # fmt: skip
         except OSError as error:
             raise EngineError(f"a worker process could not start: {error}") from error
         finally:
             theirs.close()
+            beats.close()
         self.connection = Connection(ours.detach())
-        self.busy = self.started = self.function_sent = False
+        self.busy = self.function_sent = False
         self.task: Any = None
-        self.position = 0
-        self.beat_at = time.monotonic()
+        self.given_at = time.monotonic()
 
     def give(self, function: object, task: object) -> None:
-        self.task, self.position, self.busy, self.beat_at = task, 0, True, time.monotonic()
+        self.task, self.busy, self.given_at = task, True, time.monotonic()
         try:
             if not self.function_sent:
                 self.connection.send(("function", function))
@@ -135,24 +140,28 @@ class _Worker:
         except OSError:
             return  # it died while idle: the next receive says so, and the task is lost and asked for again
 
-    def receive(self) -> Done[Any, Any] | None:
-        """Return an outcome, or None after a sign of life.
+    def receive(self) -> Done[Any, Any]:
+        """Return an outcome.
 
         Raises:
             EOFError: the worker died.
         """
         kind, value = self.connection.recv()
-        self.beat_at, self.started = time.monotonic(), True
-        if kind == "beat":
-            self.position = value
-            return None
         self.busy = False
         if kind == "error":
             raise value
         return Done(self.task, value)
 
+    @property
+    def started(self) -> bool:
+        """Whether it ever came to work on a task."""
+        return self.pulse.read()[1] > 0
+
     def deadline(self, item_timeout_s: float) -> float:
-        return self.beat_at + (item_timeout_s if self.started else _START_TIMEOUT_S + item_timeout_s)
+        """Return until when it may be silent, in seconds of the monotonic clock."""
+        if not self.started:
+            return self.given_at + _START_TIMEOUT_S + item_timeout_s
+        return max(self.given_at, self.pulse.read()[1]) + item_timeout_s
 
     def epitaph(self) -> str:
         """Return what is known of a death: the signal or exit code, and the last line it wrote."""
@@ -169,4 +178,4 @@ class _Worker:
         self.errors.close()
 
 
-_COMMAND = "import sys; from image_assets.engines.worker import serve; serve(int(sys.argv[1]))"
+_COMMAND = "import sys; from image_assets.engines.worker import serve; serve(*map(int, sys.argv[1:]))"

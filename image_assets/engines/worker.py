@@ -6,16 +6,14 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from image_assets.core.errors import EngineError, ImageAssetsError
+from image_assets.engines.pulse import Pulse
 
 
-def serve(handle: int) -> None:
-    """Serve tasks from the socket with this file descriptor until it closes."""
+def serve(handle: int, beats: int) -> None:
+    """Serve tasks from the socket with this file descriptor until it closes; leave beats in the file with the other."""
     connection = Connection(handle)
+    beat = Pulse.attach(beats).beat
     function: Callable[[Any, Callable[[int], None]], Any] = _no_function
-
-    def beat(position: int) -> None:
-        connection.send(("beat", position))
-
     while True:
         try:
             kind, value = connection.recv()
@@ -24,6 +22,7 @@ def serve(handle: int) -> None:
         if kind == "function":
             function = value
             continue
+        beat(0)
         try:
             answer = ("result", function(value, beat))
         except ImageAssetsError as error:

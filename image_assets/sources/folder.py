@@ -238,7 +238,7 @@ def _read_settled(file: BinaryIO, max_bytes: int) -> RawImage:
         time.sleep(_STAMP_SETTLES_S - age_s)
         before = os.fstat(handle)
     try:
-        data = file.read(max_bytes + 1)
+        data = file.read(before.st_size + 1)
     except OSError as error:
         raise SourceFileError("unreadable", f"{error.strerror}") from error
     after = os.fstat(handle)

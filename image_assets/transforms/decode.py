@@ -1,7 +1,5 @@
 """From the bytes of one file to pixels and facts; every way in which a file can be bad becomes a reason here."""
 
-from dataclasses import asdict
-
 from image_assets.core.errors import DecodeError
 from image_assets.core.sample import Facts
 from image_assets.settings import Settings
@@ -103,7 +101,7 @@ def _decode_strictly(
         raw_width_px=header.width_px,
         raw_height_px=header.height_px,
         flags=flags,
-        **asdict(exif),
+        **exif.as_dict(),
     )
     return Decoded(pixels, exif.orientation, facts)
 

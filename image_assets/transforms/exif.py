@@ -4,6 +4,7 @@ import re
 import struct
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 # Why not Pillow's Exif: it reads every field, and costs ten times as much for each image.
 
@@ -35,6 +36,10 @@ class Exif:
     has_gps: bool = False
     gps_latitude: float | None = None
     gps_longitude: float | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields by name."""
+        return {name: getattr(self, name) for name in self.__slots__}
 
 
 NO_EXIF = Exif()

@@ -4,7 +4,6 @@ import io
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from image_assets.core.errors import DecodeError
@@ -62,7 +61,7 @@ def decode_with_pillow(raw: bytes, settings: Settings, *, flags: tuple[str, ...]
             raw_width_px=width_px,
             raw_height_px=height_px,
             flags=tuple(sorted([*flags, *(flag for flag, holds in found.items() if holds)])),
-            **asdict(exif),
+            **exif.as_dict(),
         ),
     )
 

@@ -30,21 +30,25 @@ def main() -> None:
 
 
 def _cold(folder: Path, repeat: int) -> None:
-    """Compare with bare decoding. Start-up is a run over one image: interpreter, imports, workers, 16 commits."""
+    """Compare with bare decoding.
+
+    Start-up is a run over eight images, so that both workers start: interpreters, imports, 16 commits, an index.
+    """
     paths = sorted(folder.rglob("*.jpg"))
     bare, full, start_up = [], [], []
     for _ in range(repeat):  # in turns, so that whatever else the machine does hits all three
         bare.append(_bare_decoding(paths))
         full.append(_cold_run(folder))
-        with tempfile.TemporaryDirectory() as one:
-            shutil.copy(paths[0], one)
-            start_up.append(_cold_run(Path(one))[0])
+        with tempfile.TemporaryDirectory() as few:
+            for path in paths[:8]:
+                shutil.copy(path, few)
+            start_up.append(_cold_run(Path(few))[0])
     (wall_s, summary), bare_s, start_up_s = min(full, key=itemgetter(0)), min(bare), min(start_up)
     assert summary["images_processed"] == len(paths)
     print(f"\n{len(paths)} JPEGs, {sum(path.stat().st_size for path in paths) / len(paths) / 1e3:.0f} kB each")
     _line("bare Pillow decoding, 2 processes already there", bare_s, "s", f"{len(paths) / bare_s:.0f} images/s")
     _line("image-assets run, 2 workers, no features", wall_s, "s", "with start-up")
-    _line("the same over one image", start_up_s, "s", "start-up; target < 2 s")
+    _line("the same over eight images", start_up_s, "s", "start-up; target < 2 s")
     _line("ratio without start-up", (wall_s - start_up_s) / bare_s, "x", "target <= 2.0")
     _line("peak memory of all processes", summary["peak_memory_bytes"] / 1e6, "MB", "target < 500 MB")
 
