@@ -71,17 +71,21 @@ _deletes_option = click.option("--allow-deletes", is_flag=True, help="Confirm th
 @_dataset_options
 @click.option("--output", metavar="FILE_OR_DIR", help="Also write the dataset there; the suffix decides the format.")
 @click.option("--image-array", is_flag=True, help="Put pixels into a CSV, JSON or Parquet --output.")
+@click.option(
+    "--normalize",
+    type=click.Choice(["none", "0-1", "-1-1", "imagenet"]),
+    default="none",
+    help="Pixels of an --output as float32: 0 to 1, -1 to 1, or by ImageNet's mean and standard deviation.",
+)
 @click.option("--recheck", is_flag=True, help="Look into every shard, also where nothing changed.")
 @_deletes_option
 @_json_option
-def run(
-    output: str | None, image_array: bool, recheck: bool, allow_deletes: bool, as_json: bool, **options: Any
-) -> None:
+def run(output: str | None, recheck: bool, allow_deletes: bool, as_json: bool, **options: Any) -> None:
     """Bring a dataset in line with its source; only what changed is done.
 
     \b
     image-assets run --input ~/photos --output photos.csv --image-size 128
-    image-assets run --input ~/photos --output tensors.h5 --features none
+    image-assets run --input ~/photos --output tensors.h5 --normalize 0-1 --features none
 
     Exit code 0: success, 3: partial failure, 1: failure, 2: usage.
     """
@@ -89,7 +93,8 @@ def run(
     from image_assets.pipeline.summary import run_summary
 
     settings = _settings(options)
-    target = ExportTarget.parse(output, image_array=image_array) if output else None
+    how = {"image_array": options["image_array"], "normalization": options["normalize"]}
+    target = ExportTarget.parse(output, **how) if output else None
     summary, report = run_summary(settings, allow_deletes=allow_deletes, recheck=recheck, progress=not as_json)
     if target is not None and report.index is not None:
         summary["output"] = [str(path) for path in export_dataset(settings.store, target)]

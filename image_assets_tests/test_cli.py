@@ -75,6 +75,14 @@ def test_the_seeds_spelling_with_an_output_of_any_suffix(cli, raw, tmp_path, suf
             assert arrays["images"].shape == (12, 32, 32, 3)
 
 
+def test_pixels_are_normalized_on_request(cli, raw, tmp_path):
+    done = cli("run", "--input", raw, "--output", "out.npz", "--normalize", "-1-1", "--features", "none")
+    assert done.returncode == 0, done.stderr
+    with np.load(tmp_path / "out.npz", allow_pickle=False) as arrays:
+        assert arrays["images"].dtype == np.float32
+        assert -1.0 <= arrays["images"].min() < 0.0 < arrays["images"].max() <= 1.0
+
+
 def test_an_output_folder_is_made_and_gets_the_table_formats(cli, raw, tmp_path):
     assert cli("run", "--input", raw, "--output", "new/out/", "--features", "none").returncode == 0
     assert {path.name for path in (tmp_path / "new/out").iterdir()} == {"index.parquet", "index.csv", "index.json"}
