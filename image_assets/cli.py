@@ -160,10 +160,10 @@ def _settings(options: dict[str, Any]) -> Settings:
         config = str(SAMPLE_SETTINGS)
     if config is not None:
         return load_settings(Path(config), overrides)
-    folder = Path(options["input_dir"]).expanduser()
+    folder = Path(_absolute(options["input_dir"]) or "")
     if not folder.is_dir():
         what = "is a file, not a folder" if folder.exists() else "does not exist"
-        raise ConfigError(f"--input {folder} {what}; name the folder that holds the images")
+        raise ConfigError(f"--input {options['input_dir']} {what}; name the folder that holds the images")
     name = dataset_name_for(folder)
     content = {"name": name, "source": {"path": str(folder)}, "store": f"data/store/{name}"}
     return make_settings(content, base=Path.cwd(), overrides=overrides, origin="command line")
@@ -187,7 +187,14 @@ def _overrides(options: dict[str, Any]) -> dict[str, Any]:
 
 def _absolute(path: str | None) -> str | None:
     # A path on the command line starts from here, one in a settings file from that file.
-    return path if path is None or "://" in path else str(Path(path).expanduser().absolute())
+    if path is None or "://" in path:
+        return path
+    if not path:
+        raise ConfigError("an empty path was given; name a folder")
+    try:
+        return str(Path(path).expanduser().absolute())
+    except RuntimeError as error:
+        raise ConfigError(f"{path}: {error}") from error
 
 
 def _variants(text: str | None) -> int | None:

@@ -38,7 +38,7 @@ class SourceSettings(_Section):
     """Where the raw images are."""
 
     kind: str = Field("folder", description="Plug-in that lists and reads the raw images.")
-    path: str = Field(description="Folder of the raw images; relative to the settings file.")
+    path: str = Field(min_length=1, description="Folder of the raw images; relative to the settings file.")
     follow_symlinks: bool = Field(False, description="Also follow links that lead out of the folder.")
     extensions: tuple[str, ...] = Field(
         (),
@@ -140,7 +140,9 @@ class Settings(_Section):
         description="Dataset name: lower case letters, digits and underscores.", pattern=r"^[a-z][a-z0-9_]{0,62}$"
     )
     source: SourceSettings
-    store: str = Field(description="Folder (relative to the settings file) or URL where everything is kept.")
+    store: str = Field(
+        min_length=1, description="Folder (relative to the settings file) or URL where everything is kept."
+    )
     num_shards: int = Field(16, ge=1, le=4096, description="Static partitions; 16-64 is the advice.")
     seed: int = Field(0, ge=0, description="Seed of every random draw.")
     labels: LabelSettings = LabelSettings()
@@ -177,8 +179,9 @@ def load_settings(path: Path, overrides: Mapping[str, Any] | None = None) -> Set
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"settings file {path} cannot be read: {error}") from error
     try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        # A loader made from SafeLoader; the one it comes from accepts a key twice and forgets the first.
+        content = yaml.load(text, Loader=_SettingsLoader)  # noqa: S506
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(f"settings file {path} is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
         raise ConfigError(f"settings file {path} holds no settings; write `name: value` lines")
@@ -235,6 +238,16 @@ def dataset_name_for(folder: Path) -> str:
     stem = re.sub(r"[^a-z0-9]+", "_", folder.name.lower()).strip("_")[:40] or "images"
     digest = hashlib.blake2b(str(folder).encode("utf-8", "surrogateescape"), digest_size=4).hexdigest()
     return f"{stem if stem[0].isalpha() else 'images_' + stem}_{digest}"
+
+
+class _SettingsLoader(yaml.SafeLoader):
+    """Safe YAML in which a key may stand once."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.value != "<<"]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise yaml.YAMLError(f"{twice[0]!r} stands there twice, {str(node.start_mark).strip()}")
+        return super().construct_mapping(node, deep=deep)
 
 
 def _merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -135,6 +135,12 @@ def test_settings_come_from_a_file_and_options_override_it(cli, raw, tmp_path):
         (["run", "--input", "file.txt"], 2, "--input file.txt is a file, not a folder"),
         (["run"], 2, "no --input and no --config given"),
         (["run", "--config", "missing.yaml"], 2, "settings file missing.yaml does not exist"),
+        (["run", "--config", "twice.yaml"], 2, "'name' stands there twice"),
+        (["run", "--config", "date.yaml"], 2, "date.yaml is not valid YAML"),
+        (["run", "--input", ""], 2, "an empty path was given"),
+        (["run", "--input", "raw", "--store", ""], 2, "an empty path was given"),
+        (["run", "--input", "~nobody-of-that-name/x"], 2, "~nobody-of-that-name"),
+        (["plan", "--input", "raw", "--features", "typo"], 2, "unknown feature extractor 'typo'"),
         (["run", "--config", "raw"], 2, "settings file raw is a folder"),
         (["run", "--config", "broken.yaml"], 2, "settings file broken.yaml is not valid YAML"),
         (["run", "--config", "typo.yaml"], 2, "typo.yaml: image.widht_px: unknown setting; known here: background"),
@@ -153,6 +159,8 @@ def test_a_mistake_is_one_line_that_names_it_and_no_traceback(cli, raw, tmp_path
     (tmp_path / "file.txt").write_text("x")
     base = "name: x\nsource: {path: raw}\nstore: s\n"
     (tmp_path / "broken.yaml").write_text("name: [x\n")
+    (tmp_path / "twice.yaml").write_text(base + "name: y\n")
+    (tmp_path / "date.yaml").write_text(base + "seed: 2020-13-45\n")
     (tmp_path / "typo.yaml").write_text(base + "image: {widht_px: 3}\n")
     (tmp_path / "range.yaml").write_text(base + "output: {quality: 101}\n")
     done = cli(*arguments)

@@ -8,7 +8,8 @@ import pyarrow.compute as pc
 from image_assets.core.manifest import MANIFEST_SCHEMA, Manifest
 
 # What an image needs from a worker. ``before_sha256`` is what the key held at the last commit (null: unknown key or
-# unreadable then); ``same_bytes`` says that those are still its bytes, so that only the recipe differs.
+# unreadable then); ``same_bytes`` says that those are still its bytes, by its version;
+# ``same_recipe`` that the last commit was made with this recipe.
 WORK_SCHEMA = pa.schema(
     [
         pa.field("key", pa.string(), nullable=False),
@@ -20,6 +21,7 @@ WORK_SCHEMA = pa.schema(
         pa.field("known_key", pa.bool_(), nullable=False),
         pa.field("before_sha256", pa.string()),
         pa.field("same_bytes", pa.bool_(), nullable=False),
+        pa.field("same_recipe", pa.bool_(), nullable=False),
     ]
 )
 
@@ -67,6 +69,7 @@ def plan_shard(
     work = work.append_column("known_key", known)
     work = work.append_column("before_sha256", before["sha256"])
     work = work.append_column("same_bytes", bytes_known)
+    work = work.append_column("same_recipe", pa.array([same_recipe] * work.num_rows, pa.bool_()))
     todo = pc.invert(keep_mask)
     return ShardPlan(
         shard=shard,

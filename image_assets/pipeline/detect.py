@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from image_assets.core.errors import SourceError
+from image_assets.core.errors import ConfigError, SourceError
 from image_assets.core.index import IndexHead
 from image_assets.core.listing import Listing
 from image_assets.core.manifest import ManifestHead, data_version
 from image_assets.core.sharding import shard_names
+from image_assets.features import EXTRACTORS
+from image_assets.formats import find_format
 from image_assets.pipeline.labels import label_listing
 from image_assets.pipeline.recipe import recipe_id_of
 from image_assets.settings import Settings
@@ -77,6 +79,7 @@ def detect(settings: Settings, *, allow_deletes: bool = False) -> State:
         StoreError: the store does not answer or belongs to another dataset.
         ConfigError: the label file or the recipe is wrong.
     """
+    _refuse_unknown_names(settings)
     recipe_id = recipe_id_of(settings)
     store = look_into_store(settings)
     heads = committed_heads(store, shard_names(settings.num_shards))
@@ -86,6 +89,19 @@ def detect(settings: Settings, *, allow_deletes: bool = False) -> State:
     state = State(settings, wanted, heads, index, _foreign_heads(settings, store, index))
     _refuse_vanished_source(state, allow_deletes=allow_deletes)
     return state
+
+
+def _refuse_unknown_names(settings: Settings) -> None:
+    """Accept settings whose plug-ins exist, before any work is done for them.
+
+    Raises:
+        ConfigError: the extractor or an export format does not exist.
+    """
+    extractor = settings.features.extractor
+    if extractor != "none" and extractor not in EXTRACTORS:
+        raise ConfigError(f"unknown feature extractor {extractor!r}; known: {', '.join(sorted(EXTRACTORS))}, none")
+    for name in settings.exports:
+        find_format(name)
 
 
 def list_wanted(settings: Settings, recipe_id: str) -> Wanted:

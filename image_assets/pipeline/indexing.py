@@ -61,7 +61,7 @@ def build_index(settings: Settings, *, rejudge: bool = True) -> IndexReport:
         before = read_index_head(store, number) if number else None
         heads = committed_heads(store, shard_names(settings.num_shards))
         hindrance = _hindrance(settings, heads, before)
-        if before is not None and (hindrance or before.commits == _commits(heads)):
+        if before is not None and (hindrance or _is_built_from(before, heads)):
             mend_latest_copy(store, number)
             why = hindrance or "nothing changed"
             ids = iter_index(store, number, columns=["id"])
@@ -148,6 +148,12 @@ def _publish(
 def _pieces(store: Store, heads: dict[str, ManifestHead]) -> Iterator[pa.Table]:
     for shard, head in heads.items():
         yield index_rows(read_manifest(store, shard, head.number).rows)
+
+
+def _is_built_from(index: IndexHead, heads: dict[str, ManifestHead]) -> bool:
+    # The versions too: a commit that somebody deleted is made again under its number.
+    versions = {shard: head.data_version for shard, head in heads.items()}
+    return index.commits == _commits(heads) and index.data_versions == versions
 
 
 def _commits(heads: dict[str, ManifestHead]) -> dict[str, int]:

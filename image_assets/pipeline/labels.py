@@ -23,7 +23,13 @@ def label_listing(listing: Listing, settings: LabelSettings) -> Listing:
     if settings.kind == "directory":
         return listing.with_labels(_folder_names(listing.table["key"]))
     keys, labels = _read_label_file(Path(settings.path or ""), settings)
-    return listing.with_labels(labels.take(pc.index_in(listing.table["key"], value_set=keys)))
+    found = pc.index_in(listing.table["key"], value_set=keys)
+    if listing.table.num_rows and found.null_count == listing.table.num_rows:
+        raise ConfigError(
+            f"label file {settings.path} names none of the {listing.table.num_rows} images; "
+            f"its keys must be paths below the source, like {listing.table['key'][0].as_py()!r}"
+        )
+    return listing.with_labels(labels.take(found))
 
 
 def _folder_names(keys: pa.ChunkedArray) -> pa.Array:
@@ -34,10 +40,13 @@ def _folder_names(keys: pa.ChunkedArray) -> pa.Array:
 
 def _read_label_file(path: Path, settings: LabelSettings) -> tuple[pa.Array, pa.Array]:
     table = _read_columns(path, settings)
-    keys = table[settings.key_column].cast(pa.string()).combine_chunks()
-    labels = table[settings.label_column].cast(pa.string()).combine_chunks()
+    try:
+        keys = table[settings.key_column].cast(pa.string()).combine_chunks()
+        labels = table[settings.label_column].cast(pa.string()).combine_chunks()
+    except pa.ArrowException as error:
+        raise ConfigError(f"label file {path}: keys and labels must be text or numbers: {error}") from error
     pairs = pa.table({"key": keys, "label": labels}).group_by(["key", "label"]).aggregate([])
-    twice = pairs.group_by("key").aggregate([("label", "count")])
+    twice = pairs.group_by("key").aggregate([("label", "count", pc.CountOptions(mode="all"))])
     twice = twice.filter(pc.greater(twice["label_count"], 1))
     if twice.num_rows:
         raise ConfigError(f"label file {path} gives {twice['key'][0].as_py()!r} more than one label; keep one")
@@ -54,6 +63,8 @@ def _read_columns(path: Path, settings: LabelSettings) -> pa.Table:
                 include_columns=columns,
                 include_missing_columns=False,
                 column_types=dict.fromkeys(columns, pa.string()),
+                # Only an empty field is no label: "NA" and "null" are words like others.
+                null_values=[""],
                 strings_can_be_null=True,
             )
             table = pyarrow.csv.read_csv(path, convert_options=options)

@@ -3,6 +3,7 @@
 import hashlib
 from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
 from image_assets.core.errors import SourceFileError, VanishedError
 from image_assets.core.manifest import Counts
@@ -10,7 +11,7 @@ from image_assets.core.planning import ShardPlan, plan_shard
 from image_assets.pipeline.detect import State, detect
 from image_assets.pipeline.preprocess import unchanged_report
 from image_assets.pipeline.previous import known_failures, live_segments, previous_manifest
-from image_assets.pipeline.work import CHANGED, KEPT, MOVED, NEW
+from image_assets.pipeline.work import CHANGED, KEPT, MOVED, NEW, how_same
 from image_assets.settings import Settings
 from image_assets.sources import build_source
 from image_assets.storage.contents import ContentIndex, ContentIndexFile
@@ -98,13 +99,15 @@ class _Foresight:
             relabelled=plan.relabelled,
         )
 
-    def _how(self, work: dict[str, object], sha256: str) -> tuple[str, bool]:
+    def _how(self, work: dict[str, Any], sha256: str) -> tuple[str, bool]:
         found = self._contents.find(sha256)
         live = sha256 in self._known or (found is not None and found.live)
         reusable = live or found is not None
         self._known.add(sha256)
         if reusable and work["known_key"] and work["before_sha256"] == sha256:
-            return (CHANGED if work["same_bytes"] else KEPT), False
+            return how_same(work), False
         if live:
             return MOVED, False
+        if work["known_key"] and work["before_sha256"] == sha256:
+            return how_same(work), True
         return (CHANGED if work["known_key"] else NEW), not reusable

@@ -1,5 +1,6 @@
 """What the command line says of a run, a plan, a dataset: plain dictionaries, ready for JSON."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -103,7 +104,7 @@ def verify_summary(settings: Settings, *, progress: bool) -> dict[str, Any]:
         DatasetError: nothing was published yet.
         StoreError: the store does not answer.
     """
-    with tqdm(desc="verify", unit=" segments", disable=not progress, leave=False) as bar:
+    with tqdm(desc="verify", unit=" segments", disable=not progress or sys.stderr is None, leave=False) as bar:
         report = verify_dataset(settings, on_segment=bar.update)
     return {
         "dataset": settings.name,
@@ -125,7 +126,9 @@ def _notes(report: RunReport) -> list[str]:
 @contextmanager
 def _bar(progress: bool) -> Iterator[OnShard]:
     """Yield what shows a run's progress on stderr: images done of all that the source holds."""
-    with tqdm(desc="preprocess", unit=" images", disable=None if progress else True, leave=False) as bar:
+    # None: only on a terminal.
+    off = None if progress and sys.stderr is not None else True
+    with tqdm(desc="preprocess", unit=" images", disable=off, leave=False) as bar:
 
         def on_shard(report: ShardReport, state: State) -> None:
             bar.total = state.wanted.listing.table.num_rows

@@ -1,7 +1,7 @@
 """Re-read everything a published dataset consists of and recompute every hash."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from image_assets.core.errors import DatasetError, StoreError
@@ -9,8 +9,10 @@ from image_assets.core.index import IndexHead, digest_of
 from image_assets.settings import Settings
 from image_assets.storage.identity import look_into_store
 from image_assets.storage.indexes import iter_index, latest_index, read_index_head
+from image_assets.storage.manifests import read_manifest
 from image_assets.storage.segments import iter_images, segment_digest
 from image_assets.storage.store import Store
+from image_assets.storage.vectors import iter_vectors, read_vector_head
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,7 @@ def verify_dataset(settings: Settings, on_segment: Callable[[], object] | None =
     """
     store = look_into_store(settings)
     index = newest_index(settings, store)
-    problems = _index_problems(store, index)
+    problems = [*_index_problems(store, index), *_manifest_problems(store, index), *_vector_problems(store)]
     wanted: dict[str, dict[int, str]] = {}
     for piece in iter_index(store, index.number, columns=["segment", "row", "output_sha256"]):
         for row in piece.to_pylist():
@@ -63,6 +65,23 @@ def _index_problems(store: Store, index: IndexHead) -> list[str]:
     if (rows, digest) != (index.rows, index.digest):
         return [f"index {index.number}: its rows do not give the digest that it names"]
     return []
+
+
+def _manifest_problems(store: Store, index: IndexHead) -> Iterator[str]:
+    for shard, number in index.commits.items():
+        try:
+            read_manifest(store, shard, number)
+        except StoreError as error:
+            yield f"shard {shard}: {error}; delete that file and run again"
+
+
+def _vector_problems(store: Store) -> Iterator[str]:
+    try:
+        if read_vector_head(store) is not None:
+            for _ in iter_vectors(store):
+                pass
+    except StoreError as error:
+        yield f"vectors: {error}; delete that file and run again"
 
 
 def _segment_problems(store: Store, recipe_id: str, segment: str, rows: dict[int, str]) -> list[str]:

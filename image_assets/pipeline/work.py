@@ -167,6 +167,8 @@ class _Batch:
                 return how
         self._add(SegmentImage(row["sha256"], self.tools.renderer.render(data, row["sha256"])), row)
         self.decoded += 1
+        if work["before_sha256"] == row["sha256"]:
+            return how_same(work)
         return CHANGED if work["known_key"] else NEW
 
     def _read(self, work: Row, row: Row) -> bytes:
@@ -218,9 +220,14 @@ class _Batch:
         self.waiting, self.waiting_bytes = {}, 0
 
 
+def how_same(work: Row) -> str:
+    """Return how an image went whose key holds the bytes that it held: a new recipe is a change, no more is not."""
+    return KEPT if work["same_recipe"] else CHANGED
+
+
 def _how_known(work: Row, sha256: str, *, live: bool) -> str:
     if work["known_key"] and work["before_sha256"] == sha256:
-        return CHANGED if work["same_bytes"] else KEPT
+        return how_same(work)
     if live:
         return MOVED
     return CHANGED if work["known_key"] else NEW

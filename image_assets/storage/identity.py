@@ -44,8 +44,10 @@ def read_identity(store: Store) -> str:
         content = json.loads(store.get(layout.STORE).to_pybytes())
         refuse_newer(int(content["format_version"]), f"store {store.url}")
         return str(content["dataset"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise StoreError(f"{layout.STORE} in store {store.url} is damaged: {error!r}") from error
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
+        raise StoreError(
+            f"{layout.STORE} in store {store.url} is damaged: {error!r}; delete it and run again"
+        ) from error
 
 
 def _refuse_other(store: Store, settings: Settings) -> None:

@@ -148,6 +148,8 @@ def test_a_relabel_reads_nothing(settings, raw, tmp_path, reads):
         (None, "does not exist"),
         ("file,label\na,b\n", "lacks a column"),
         ("filename,label\nx.jpg,a\nx.jpg,b\n", "more than one label"),
+        ("filename,label\nx.jpg,\nx.jpg,b\n", "more than one label"),
+        ("filename,label\n./a/0.jpg,x\n", "names none of the 1 images"),
         ('filename,label\n"x', "cannot be read|lacks a column|CSV"),
     ],
 )
@@ -157,6 +159,26 @@ def test_a_wrong_label_file_is_an_error_that_names_it(settings, raw, tmp_path, t
         (tmp_path / "labels.csv").write_text(text)
     with pytest.raises(ConfigError, match=rf"labels\.csv.*({says})"):
         run_dataset(settings(labels={"kind": "file", "path": "labels.csv"}))
+
+
+def test_only_an_empty_field_of_a_label_file_is_no_label(settings, raw, tmp_path):
+    write_images(raw, 3)
+    (tmp_path / "labels.csv").write_text("filename,label\na/0.jpg,NA\nb/1.jpg,null\na/2.jpg,\n")
+    options = settings(labels={"kind": "file", "path": "labels.csv"})
+    run_dataset(options)
+    assert {row["key"]: row["label"] for row in manifest_rows(options)} == {
+        "a/0.jpg": "NA",
+        "b/1.jpg": "null",
+        "a/2.jpg": None,
+    }
+
+
+@pytest.mark.parametrize("wrong", [{"features": {"extractor": "typo"}}, {"exports": ["xml"]}])
+def test_a_plug_in_that_does_not_exist_is_refused_before_any_work(settings, raw, tmp_path, wrong):
+    write_images(raw, 1)
+    with pytest.raises(ConfigError, match=r"unknown .*known: "):
+        run_dataset(settings(**wrong))
+    assert not (tmp_path / "store/shards").exists()
 
 
 def test_a_recipe_change_decodes_everything_once_and_hashes_nothing(settings, raw, monkeypatch):
@@ -342,8 +364,24 @@ def test_verify_finds_a_flipped_bit_and_a_recheck_repairs_it(settings, raw, tmp_
     segment.write_bytes(data)
     assert segment.stem in verify_dataset(settings()).problems[0]
     segment.unlink()
-    run_dataset(settings(), recheck=True)
+    report = run_dataset(settings(), recheck=True)
+    assert counts(report, "kept", "changed") == (10, 0)
+    assert 0 < report.counts.decoded < 10
     assert verify_dataset(settings()).problems == ()
+
+
+@pytest.mark.parametrize("name", ["shards/1-of-4/manifests/00000001.parquet", "feature_vectors.parquet"])
+def test_verify_names_a_damaged_file_and_deleting_it_repairs(settings, raw, tmp_path, name):
+    write_images(raw, 10)
+    options = settings(features={"extractor": "colour-moments"})
+    before = run_dataset(options)
+    (tmp_path / "store" / name).write_bytes(b"PAR1")
+    (problem,) = verify_dataset(options).problems
+    assert name in problem
+    assert problem.endswith("delete that file and run again")
+    (tmp_path / "store" / name).unlink()
+    assert run_dataset(options).index.head.digest == before.index.head.digest
+    assert verify_dataset(options).problems == ()
 
 
 def test_index_parquet_left_behind_by_a_killed_run_is_mended(settings, raw, tmp_path):
