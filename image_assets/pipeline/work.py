@@ -91,9 +91,15 @@ class _Tools:
         self.store = Store(settings.store)
         self.renderer = Renderer(settings)
         self.max_bytes = settings.limits.max_file_bytes
-        # Where the outputs lie that this worker made in this run: copies in later tasks are not decoded again.
+        # Where the outputs lie that this worker made or adopted in this run: copies in later tasks find them here.
         self.made: dict[str, Found] = {}
         self._segments: dict[str, list[Row]] = {}
+
+    def remember(self, sha256: str, found: Found) -> None:
+        """Note where the outputs of some bytes lie; the oldest of very many are forgotten."""
+        self.made[sha256] = found
+        if len(self.made) > _REMEMBERED_OUTPUTS:
+            self.made.pop(next(iter(self.made)))
 
     def outputs_at(self, found: Found) -> Row:
         """Return the manifest columns of outputs that lie in a segment."""
@@ -193,6 +199,9 @@ class _Batch:
         elif (found := self.contents.find(sha256)) is not None:
             row |= self.tools.outputs_at(found)
             live = found.live
+            if not live:
+                # From now on these bytes are part of the dataset: a copy that follows is moved.
+                self.tools.remember(sha256, found)
         else:
             return None
         return _how_known(work, sha256, live=live)
@@ -213,10 +222,8 @@ class _Batch:
             columns = _columns_of(name, first, image.rendered)
             for row in rows:
                 row.update(columns)
-            self.tools.made[image.sha256] = Found(name, first, live=True)
+            self.tools.remember(image.sha256, Found(name, first, live=True))
             first += len(image.rendered.outputs)
-        while len(self.tools.made) > _REMEMBERED_OUTPUTS:
-            self.tools.made.pop(next(iter(self.tools.made)))
         self.waiting, self.waiting_bytes = {}, 0
 
 
