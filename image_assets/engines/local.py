@@ -34,7 +34,6 @@ class LocalEngine:
         self._limit = workers
         self._item_timeout_s = item_timeout_s
         self._workers: list[_Worker] = []
-        self._started = 0
 
     def map(self, function: Callable[[T, Beat], R], tasks: Iterable[T]) -> Iterator[Done[T, R] | Lost[T]]:
         """Yield each task's outcome as it comes.

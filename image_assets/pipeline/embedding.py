@@ -23,6 +23,7 @@ from image_assets.storage import layout
 from image_assets.storage.identity import open_store
 from image_assets.storage.indexes import iter_index, latest_index, read_index_head
 from image_assets.storage.store import Store
+from image_assets.storage.tables import cut_tables
 from image_assets.storage.vectors import (
     CHUNK_ROWS,
     VectorChunks,
@@ -106,8 +107,8 @@ def judge_vectors(
         StoreError: the store does not answer or a file is damaged.
     """
     rows = misaligned = infinite = 0
-    ids = _of_size(iter_index(store, index.number, columns=["id"]))
-    for piece in _of_size(vectors):
+    ids = cut_tables(iter_index(store, index.number, columns=["id"]), CHUNK_ROWS)
+    for piece in cut_tables(vectors, CHUNK_ROWS):
         rows += piece.num_rows
         infinite += int(np.sum(~np.isfinite(vectors_of(piece)).all(axis=1)))
         wanted = next(ids, None)
@@ -168,18 +169,6 @@ def _aligned(store: Store, index: IndexHead, extractor: Extractor) -> Iterator[t
     chunks = VectorChunks(store, extractor.digest)
     for piece in iter_index(store, index.number, batch_rows=CHUNK_ROWS, columns=["id", "output_sha256"]):
         yield piece, chunks.gather(piece["output_sha256"].to_pylist(), extractor.dim)
-
-
-def _of_size(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    """Cut tables into pieces of CHUNK_ROWS, so that two files can be compared piece by piece."""
-    rest: pa.Table | None = None
-    for table in tables:
-        rest = table if rest is None else pa.concat_tables([rest, table])
-        while rest.num_rows >= CHUNK_ROWS:
-            yield rest.slice(0, CHUNK_ROWS)
-            rest = rest.slice(CHUNK_ROWS)
-    if rest is not None and rest.num_rows:
-        yield rest
 
 
 def _as_rgb(images: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -45,7 +45,6 @@ def plan_dataset(settings: Settings, *, allow_deletes: bool = False) -> PlanRepo
     counts = sum(
         (unchanged_report(head).counts for shard, head in state.heads.items() if shard not in touched), Counts()
     )
-    read_bytes = 0
     store = look_into_store(settings)
     recipe_id = state.wanted.recipe_id
     with ContentIndexFile(store, recipe_id, live_segments(store, state.base())) as contents:
@@ -56,8 +55,7 @@ def plan_dataset(settings: Settings, *, allow_deletes: bool = False) -> PlanRepo
             rows = state.wanted.listing.shard(shard)
             plan = plan_shard(shard, rows, previous_manifest(store, shard, state), recipe_id, present)
             counts += foresight.counts(plan)
-    read_bytes = foresight.read_bytes
-    return PlanReport(counts, settings.num_shards, tuple(touched), read_bytes)
+    return PlanReport(counts, settings.num_shards, tuple(touched), foresight.read_bytes)
 
 
 class _Foresight:

@@ -1,7 +1,7 @@
 """Reading a published dataset: rows, pixels and vectors, one at a time or in batches."""
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from image_assets.settings import load_settings
 from image_assets.storage import layout
 from image_assets.storage.indexes import iter_index, latest_index, read_index_head
 from image_assets.storage.store import Store
+from image_assets.storage.tables import cut_tables
 from image_assets.storage.vectors import read_vector_head
 
 _PLACE = ("segment", "row")
@@ -175,7 +176,7 @@ class Dataset:
         """
         names = self._known(columns)
         piece_rows = max(batch_size, PIECE_ROWS)
-        return _cut(iter_index(self._store, self.head.number, batch_rows=piece_rows, columns=names), batch_size)
+        return cut_tables(iter_index(self._store, self.head.number, batch_rows=piece_rows, columns=names), batch_size)
 
     def images(self, rows: pa.Table) -> NDArray[np.uint8]:
         """Return the pixels of index rows (segment, row), shape (rows, height, width, channels).
@@ -245,15 +246,3 @@ def _store_url(where: str) -> str:
     if path.is_file():
         raise DatasetError(f"{path} is a file; name the store's folder, its URL, or a settings file (.yaml)")
     return str(path)
-
-
-def _cut(tables: Iterable[pa.Table], size: int) -> Iterator[pa.Table]:
-    """Yield the same rows in tables of ``size`` rows, the last one shorter."""
-    rest: pa.Table | None = None
-    for table in tables:
-        rest = table if rest is None else pa.concat_tables([rest, table])
-        while rest.num_rows >= size:
-            yield rest.slice(0, size)
-            rest = rest.slice(size)
-    if rest is not None and rest.num_rows:
-        yield rest

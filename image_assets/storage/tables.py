@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -65,6 +65,18 @@ def iter_tables(store: Store, path: str, *, batch_rows: int, columns: list[str] 
     with store.open(path) as file, open_parquet(path, file, columns) as parquet, naming_damage(path):
         for batch in parquet.iter_batches(batch_size=batch_rows, columns=columns):
             yield pa.Table.from_batches([batch]).replace_schema_metadata(None)
+
+
+def cut_tables(tables: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
+    """Yield the same rows in tables of ``rows`` rows, the last one shorter."""
+    rest: pa.Table | None = None
+    for table in tables:
+        rest = table if rest is None else pa.concat_tables([rest, table])
+        while rest.num_rows >= rows:
+            yield rest.slice(0, rows)
+            rest = rest.slice(rows)
+    if rest is not None and rest.num_rows:
+        yield rest
 
 
 def open_parquet(path: str, file: pa.NativeFile, columns: list[str] | None = None) -> pq.ParquetFile:
