@@ -8,19 +8,19 @@ if TYPE_CHECKING:
     from image_assets.pipeline.reading import Dataset
 
 
-def open_dataset(where: "str | os.PathLike[str]", *, index: int | None = None) -> "Dataset":
+def open_dataset(where: "str | os.PathLike[str]", *, snapshot: int | str | None = None) -> "Dataset":
     """Return a published dataset for reading; close it, or use it in a ``with`` block.
 
     Args:
         where: the store's folder or URL, or the path of the dataset's settings file (``.yaml``).
-        index: the number of an index, to read an earlier state; without it the newest.
+        snapshot: an earlier state: its number, or its digest or at least 8 digits of that; without it the newest.
 
     Raises:
-        DatasetError: nothing was published there, or there is no index of that number.
+        DatasetError: nothing was published there, or there is no such snapshot.
         ConfigError: the settings file is wrong.
         StoreError: the store does not answer or is damaged.
     """
     # Imported here, so that importing the package costs nothing.
     from image_assets.pipeline import reading
 
-    return reading.open_dataset(where, index=index)
+    return reading.open_dataset(where, snapshot=snapshot)

@@ -119,9 +119,19 @@ class FailedFractionSettings(_Section):
     min_failed: int = Field(3, ge=1, description="Fewer failed images than this never stop a shard.")
 
 
+class LostFractionSettings(_Section):
+    """When a shrunken source stops a run."""
+
+    error: float = Field(
+        0.3, ge=0, le=1, description="Above this lost fraction (0-1) nothing is deleted unless it is confirmed."
+    )
+    min_lost: int = Field(3, ge=1, description="Fewer lost images than this are never asked about.")
+
+
 class CheckSettings(_Section):
     """Thresholds of the checks."""
 
+    lost_fraction: LostFractionSettings = LostFractionSettings()
     failed_fraction: FailedFractionSettings = FailedFractionSettings()
 
 

@@ -26,6 +26,20 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
+class ListingEvidence:
+    """What the source holds against what the dataset holds.
+
+    ``held`` images are in the dataset (at least one), ``lost`` of them are gone from the source, which now holds
+    ``listed``.
+    """
+
+    source: str
+    held: int
+    lost: int
+    listed: int
+
+
+@dataclass(frozen=True, slots=True)
 class ShardEvidence:
     """A shard's candidate manifest before its commit.
 
@@ -60,6 +74,7 @@ class VectorEvidence:
     not_finite_rows: int
 
 
+ListingCheck = Callable[[ListingEvidence, CheckSettings], Verdict]
 ShardCheck = Callable[[ShardEvidence, CheckSettings], Verdict]
 IndexCheck = Callable[[IndexEvidence, CheckSettings], Verdict]
 VectorCheck = Callable[[VectorEvidence, CheckSettings], Verdict]

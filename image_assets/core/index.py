@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from image_assets.core.manifest import FACT_FIELDS, FORMAT_VERSION, refuse_newer
+from image_assets.core.heads import FORMAT_VERSION, seal, unseal
+from image_assets.core.manifest import FACT_FIELDS
 from image_assets.core.sample import OK
 
 # Sorted by (bucket, key, variant): the order does not depend on the number of shards.
@@ -67,7 +68,7 @@ def combine_data_versions(data_versions: dict[str, str]) -> str:
 
 def index_head_to_json(head: IndexHead) -> bytes:
     """Return the head as it is kept in the file's metadata."""
-    return json.dumps(asdict(head), sort_keys=True).encode()
+    return seal(asdict(head))
 
 
 def index_head_from_json(text: bytes) -> IndexHead:
@@ -75,10 +76,9 @@ def index_head_from_json(text: bytes) -> IndexHead:
 
     Raises:
         StoreError: it was written by a newer version.
+        ValueError: it is not what was written.
     """
-    content = json.loads(text)
-    refuse_newer(content.get("format_version", 0), "index")
-    return IndexHead(**content)
+    return IndexHead(**unseal(text, "index"))
 
 
 def index_rows(manifest_rows: pa.Table) -> pa.Table:

@@ -1,15 +1,14 @@
 """The rows of a manifest, one a raw image, and its head: what a commit says of itself."""
 
-import json
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from image_assets.core.errors import StoreError
-
-FORMAT_VERSION = 1
-HEAD_KEY = b"image_assets"
+from image_assets.core.heads import FORMAT_VERSION, seal, unseal
+from image_assets.core.listing import fingerprint_of
+from image_assets.core.sample import FAILED
 
 FACT_FIELDS = [
     pa.field("raw_format", pa.string()),
@@ -26,7 +25,8 @@ FACT_FIELDS = [
     pa.field("flags", pa.list_(pa.string())),
 ]
 
-# Sorted by (bucket, key). ``row`` is the first of ``variants`` consecutive rows in the segment.
+# Sorted by (bucket, key). ``row`` is the first of ``variants`` consecutive rows in the segment. ``first_seen`` is when
+# these bytes first failed under this key (UTC, ISO 8601), ``attempts`` how often they were tried; null and 0 when ok.
 MANIFEST_SCHEMA = pa.schema(
     [
         pa.field("key", pa.string(), nullable=False),
@@ -47,6 +47,8 @@ MANIFEST_SCHEMA = pa.schema(
         pa.field("height_px", pa.int32()),
         pa.field("format", pa.string()),
         *FACT_FIELDS,
+        pa.field("first_seen", pa.string()),
+        pa.field("attempts", pa.int32()),
     ]
 )
 
@@ -56,9 +58,12 @@ class Counts:
     """What a run did to the images of one shard, or of several.
 
     Every wanted image is exactly one of ``new`` (unseen key and bytes), ``changed`` (known key, other bytes or
-    another recipe), ``kept`` (same key, same bytes) and ``moved`` (bytes already processed, found under a key that
-    did not hold them: a rename or a copy). ``removed`` keys are gone from the source. ``failed`` of the images that
-    this run looked into have no output; ``decoded`` were turned into pixels; ``relabelled`` only got another label.
+    another recipe), ``kept`` (same key, same bytes) and ``moved`` (bytes that the dataset held before, found under a
+    key that did not hold them: a rename or a copy). Copies that arrive together are all new, and decoded once.
+    ``removed`` keys are gone from the source. ``failed`` of the images that this run looked into have no output.
+
+    Of the images, ``decoded`` were turned into pixels, ``reencoded`` of them for another recipe alone; ``hashed`` had
+    their sha256 computed; ``relabelled`` only got another label. ``read_bytes`` were read from the source.
     """
 
     new: int = 0
@@ -68,7 +73,10 @@ class Counts:
     removed: int = 0
     failed: int = 0
     decoded: int = 0
+    reencoded: int = 0
+    hashed: int = 0
     relabelled: int = 0
+    read_bytes: int = 0
 
     def __add__(self, other: "Counts") -> "Counts":
         mine, theirs = asdict(self), asdict(other)
@@ -87,7 +95,8 @@ class ManifestHead:
     ``fingerprint`` is that of the listing the commit covers: with ``recipe_id`` it is the shard's state.
     ``after_index`` is the number of the newest index when the commit was made: after a change of the number of
     shards it tells commits of the present layout from those of an earlier time with the same number.
-    ``created_at`` is UTC in ISO 8601; ``processing_time_sec`` is what this commit's images took.
+    ``created_at`` is UTC in ISO 8601; ``processing_time_sec`` is what this commit's images took, and ``busy_sec`` how
+    long workers were busy with them, together. ``segments`` names what the rows refer to, sorted.
     """
 
     dataset: str
@@ -102,6 +111,8 @@ class ManifestHead:
     output_bytes: int
     processing_time_sec: float
     counts: Counts = field(default_factory=Counts)
+    busy_sec: float = 0.0
+    segments: tuple[str, ...] = ()
     format_version: int = FORMAT_VERSION
 
     @property
@@ -118,6 +129,21 @@ class Manifest:
     rows: pa.Table
 
 
+def what_rows_say(rows: pa.Table) -> dict[str, Any]:
+    """Return the fields of a head that follow from its rows alone.
+
+    The fingerprint is of what was read, not of what was listed: a file that changed in between is covered as it was
+    read.
+    """
+    return {
+        "fingerprint": fingerprint_of(rows),
+        "images": rows.num_rows,
+        "failed_images": int(pc.sum(pc.equal(rows["status"], FAILED).cast(pa.int64())).as_py() or 0),
+        "output_bytes": int(pc.sum(rows["output_bytes"]).as_py() or 0),
+        "segments": tuple(sorted(rows["segment"].unique().drop_null().to_pylist())),
+    }
+
+
 def data_version(recipe_id: str, fingerprint: str) -> str:
     """Return the one word for "this recipe over this listing"."""
     return f"{recipe_id}-{fingerprint}"
@@ -125,7 +151,7 @@ def data_version(recipe_id: str, fingerprint: str) -> str:
 
 def head_to_json(head: ManifestHead) -> bytes:
     """Return the head as it is kept in the file's metadata."""
-    return json.dumps(asdict(head), sort_keys=True).encode()
+    return seal(asdict(head))
 
 
 def head_from_json(text: bytes) -> ManifestHead:
@@ -133,19 +159,8 @@ def head_from_json(text: bytes) -> ManifestHead:
 
     Raises:
         StoreError: it was written by a newer version.
+        ValueError: it is not what was written.
     """
-    content: dict[str, Any] = json.loads(text)
-    refuse_newer(content.get("format_version", 0), "manifest")
-    return ManifestHead(**{**content, "counts": Counts(**content["counts"])})
-
-
-def refuse_newer(format_version: int, what: str) -> None:
-    """Accept a format version that this code knows.
-
-    Raises:
-        StoreError: it was written by a newer version.
-    """
-    if format_version > FORMAT_VERSION:
-        raise StoreError(
-            f"{what} has format version {format_version}, this image_assets reads up to {FORMAT_VERSION}; upgrade it"
-        )
+    content = unseal(text, "manifest")
+    segments = tuple(content.pop("segments", ()))
+    return ManifestHead(**{**content, "counts": Counts(**content["counts"]), "segments": segments})

@@ -1,15 +1,21 @@
-"""What one shard needs: its wanted images against its last commit, state with state."""
+"""What one shard needs: its wanted images against its last commit, state with state; and how an image goes."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from image_assets.core.manifest import MANIFEST_SCHEMA, Manifest
+from image_assets.core.sample import FAILED
 
-# What an image needs from a worker. ``before_sha256`` is what the key held at the last commit (null: unknown key or
-# unreadable then); ``same_bytes`` says that those are still its bytes, by its version;
-# ``same_recipe`` that the last commit was made with this recipe.
+NEW, CHANGED, KEPT, MOVED = "new", "changed", "kept", "moved"
+
+# What an image needs from a worker. ``sha256`` is that of its bytes where it is known without reading them.
+# ``before_sha256`` is what the key held at the last commit (null: unknown key or unreadable then), ``first_seen`` and
+# ``attempts`` what is known of its failure; ``same_recipe`` says that the last commit was made with this recipe.
+# ``twin`` says that other images have its size, so that one of them may have its bytes.
 WORK_SCHEMA = pa.schema(
     [
         pa.field("key", pa.string(), nullable=False),
@@ -19,11 +25,28 @@ WORK_SCHEMA = pa.schema(
         pa.field("bucket", pa.uint16(), nullable=False),
         pa.field("label", pa.string()),
         pa.field("known_key", pa.bool_(), nullable=False),
+        pa.field("sha256", pa.string()),
         pa.field("before_sha256", pa.string()),
-        pa.field("same_bytes", pa.bool_(), nullable=False),
+        pa.field("first_seen", pa.string()),
+        pa.field("attempts", pa.int32()),
         pa.field("same_recipe", pa.bool_(), nullable=False),
+        pa.field("twin", pa.bool_(), nullable=False),
     ]
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What all shards of a run are planned by.
+
+    ``present`` names the segments that exist: a row whose segment is gone is worked on again. Images that failed for
+    one of the reasons in ``retry`` are tried again. ``twin_sizes`` are the sizes (bytes) that several images have.
+    """
+
+    recipe_id: str
+    present: frozenset[str] = frozenset()
+    retry: frozenset[str] = frozenset()
+    twin_sizes: pa.Array = field(default_factory=lambda: pa.array([], pa.int64()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,43 +64,78 @@ class ShardPlan:
     relabelled: int
 
 
-def plan_shard(
-    shard: str, wanted: pa.Table, previous: Manifest | None, recipe_id: str, present: frozenset[str]
-) -> ShardPlan:
+def plan_shard(shard: str, wanted: pa.Table, previous: Manifest | None, rules: Rules) -> ShardPlan:
     """Compare what the listing wants of a shard with what its last commit holds.
 
     Args:
         wanted: the shard's rows of the listing, in LISTING_SCHEMA.
         previous: the last commit that covers the shard's keys.
-        present: names of the segments that exist; a row whose segment is gone is worked on again.
     """
     rows = previous.rows if previous is not None else MANIFEST_SCHEMA.empty_table()
-    same_recipe = previous is not None and previous.head.recipe_id == recipe_id
+    same_recipe = previous is not None and previous.head.recipe_id == rules.recipe_id
     at = pc.index_in(wanted["key"], value_set=rows["key"])
     before = rows.take(at.combine_chunks() if isinstance(at, pa.ChunkedArray) else at)
     known = pc.is_valid(at)
     same_version = pc.fill_null(pc.equal(wanted["version"], before["version"]), False)
-    segments = pa.array(sorted(present), pa.string())
-    usable = pc.or_(pc.is_null(before["segment"]), pc.is_in(before["segment"], value_set=segments))
-    keep_mask = pc.and_(pc.and_(same_version, usable), pa.scalar(same_recipe))
-    kept = before.filter(keep_mask)
-    labels = wanted["label"].filter(keep_mask)
+    stays = pc.and_(same_version, pc.and_(_usable(before, rules), pa.scalar(same_recipe)))
+    kept = before.filter(stays)
+    labels = wanted["label"].filter(stays)
     relabelled = _count_different(kept["label"], labels)
     kept = kept.set_column(kept.schema.get_field_index("label"), MANIFEST_SCHEMA.field("label"), labels)
-    bytes_known = pc.and_(same_version, pc.is_valid(before["sha256"]))
     work = wanted.select([field.name for field in WORK_SCHEMA if field.name in wanted.column_names])
     work = work.append_column("known_key", known)
+    work = work.append_column("sha256", pc.if_else(same_version, before["sha256"], pa.scalar(None, pa.string())))
     work = work.append_column("before_sha256", before["sha256"])
-    work = work.append_column("same_bytes", bytes_known)
+    work = work.append_column("first_seen", before["first_seen"])
+    work = work.append_column("attempts", before["attempts"])
     work = work.append_column("same_recipe", pa.array([same_recipe] * work.num_rows, pa.bool_()))
-    todo = pc.invert(keep_mask)
+    work = work.append_column("twin", pc.is_in(work["size_bytes"], value_set=rules.twin_sizes))
     return ShardPlan(
         shard=shard,
         keep=kept.cast(MANIFEST_SCHEMA),
-        work=work.filter(todo).cast(WORK_SCHEMA),
+        work=work.filter(pc.invert(stays)).cast(WORK_SCHEMA),
         removed=rows.num_rows - int(pc.sum(known.cast(pa.int64())).as_py() or 0),
         relabelled=relabelled,
     )
+
+
+def way_of(work: Mapping[str, Any], sha256: str | None, *, live: bool) -> str:
+    """Return which way an image goes: new, changed, kept or moved.
+
+    Decided by what was true before the run alone, so that the order of the work does not matter, and a plan can tell.
+
+    Args:
+        work: the image's row of :data:`WORK_SCHEMA`.
+        sha256: of its bytes, None when they could not be read.
+        live: whether the dataset held these bytes before the run.
+    """
+    if work["known_key"] and sha256 is not None and work["before_sha256"] == sha256:
+        return KEPT if work["same_recipe"] else CHANGED
+    if live:
+        return MOVED
+    return CHANGED if work["known_key"] else NEW
+
+
+def is_reencoded(work: Mapping[str, Any], sha256: str) -> bool:
+    """Return whether an image that is decoded is so for another recipe alone."""
+    return bool(work["known_key"] and work["before_sha256"] == sha256 and not work["same_recipe"])
+
+
+def twin_sizes(sizes: pa.ChunkedArray) -> pa.Array:
+    """Return the sizes that occur more than once."""
+    counted = pc.value_counts(sizes)
+    return counted.field("values").filter(pc.greater(counted.field("counts"), 1))
+
+
+def _usable(before: pa.Table, rules: Rules) -> pa.ChunkedArray:
+    """Return which rows can stay as far as their segments and the reasons to try again go."""
+    segments = pa.array(sorted(rules.present), pa.string())
+    usable = pc.or_(pc.is_null(before["segment"]), pc.is_in(before["segment"], value_set=segments))
+    if not rules.retry:
+        return usable
+    failed = pc.fill_null(pc.equal(before["status"], FAILED), False)
+    again = pc.is_in(before["reason"], value_set=pa.array(sorted(rules.retry), pa.string()))
+    return pc.and_(usable, pc.invert(pc.and_(failed, again)))
 
 
 def _count_different(left: pa.ChunkedArray, right: pa.ChunkedArray) -> int:

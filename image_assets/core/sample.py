@@ -19,6 +19,11 @@ REASONS: dict[str, str] = {
     "decoder_timeout": "decoding took longer than the limit",
     "unreadable": "the file cannot be opened or read",
     "outside_root": "a link that leads out of the source folder",
+    "forgotten": "these bytes were removed by `image-assets forget` and are not taken again",
+}
+# Flags of images that do have outputs, and that a person may want to look at like at a failure.
+WARNINGS: dict[str, str] = {
+    "wrong_extension": "the file name says another format than the bytes",
 }
 
 
@@ -29,7 +34,8 @@ class Facts:
     ``orientation`` is the EXIF value 1-8 (1 when absent or invalid); ``taken_at`` is ISO 8601 without zone
     (``2024-05-01T12:30:00``), the form EXIF stores; ``gps_latitude``/``gps_longitude`` are degrees and stay
     ``None`` unless the settings ask for them. ``flags`` are sorted codes of things worth knowing that are no failure
-    (``lenient_decode``: only a lenient decoder accepts it; ``animated``: only the first frame is used).
+    (``lenient_decode``: only a lenient decoder accepts it; ``animated``: only the first frame is used). A manifest
+    row adds those of its key (:data:`WARNINGS`).
     """
 
     raw_format: str

@@ -7,6 +7,7 @@ import dagster as dg
 from pydantic import Field
 
 from image_assets.checks import SHARD_CHECKS
+from image_assets.core.sample import REASONS
 from image_assets.defs.instance_events import (
     OBSERVED,
     check_specs,
@@ -19,7 +20,7 @@ from image_assets.defs.instance_events import (
 from image_assets.defs.metadata import shard_metadata
 from image_assets.defs.names import Names
 from image_assets.pipeline.audit import judge_commit
-from image_assets.pipeline.detect import State
+from image_assets.pipeline.detect import RunOptions, State, known_reasons
 from image_assets.pipeline.logs import pipeline_log
 from image_assets.pipeline.preprocess import ShardReport
 from image_assets.pipeline.recipe import recipe_id_of
@@ -30,8 +31,19 @@ from image_assets.settings import Settings
 class ShardsConfig(dg.Config):
     """What a person can ask of a run in the launchpad."""
 
-    allow_deletes: bool = Field(False, description="Confirm that an empty source is meant: its images are removed.")
+    allow_deletes: bool = Field(
+        False, description="Confirm that an empty or much smaller source is meant: what is gone is removed."
+    )
     recheck: bool = Field(False, description="Look into every shard of the range, also where nothing changed.")
+    retry: list[str] = Field([], description=f"Try failed images of these reasons again: {', '.join(REASONS)}.")
+
+    def options(self) -> RunOptions:
+        """Return the same for the pipeline.
+
+        Raises:
+            ConfigError: there is no such reason.
+        """
+        return RunOptions(self.allow_deletes, self.recheck, known_reasons(self.retry))
 
 
 def image_shards_asset(settings: Settings, names: Names) -> dg.AssetsDefinition:
@@ -61,8 +73,7 @@ def image_shards_asset(settings: Settings, names: Names) -> dg.AssetsDefinition:
             _log_shard(context, settings, names, report, observed.get(report.shard))
 
         with plain_failures(), pipeline_log(settings):
-            reports, _ = update_shards(settings, context.partition_keys, allow_deletes=config.allow_deletes,
-                                       recheck=config.recheck, on_shard=on_shard)  # fmt: skip
+            reports, _ = update_shards(settings, context.partition_keys, config.options(), on_shard=on_shard)
         refused = [report for report in reports if not report.published]
         if refused:
             raise _refusal(refused)

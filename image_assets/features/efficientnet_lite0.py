@@ -35,17 +35,24 @@ def build_efficientnet_lite0(cache_dir: Path, threads: int) -> "EfficientNetLite
         StoreError: ``cache_dir`` cannot be written.
     """
     path = _weights_path()
-    try:
-        weights = path.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"weights file {path} cannot be read: {error}; repair it with `{_INSTALL}`") from error
-    digest = hashlib.sha256(f"{_VERSION}\0{hashlib.sha256(weights).hexdigest()}".encode()).hexdigest()
+    weights = _read(path)
+    digest = _digest_of(weights)
     model = cached_model(
         cache_dir,
         f"efficientnet-lite0-{digest[:16]}",
         lambda: build_onnx(parse_state_dict(weights, origin=str(path))),
     )
     return EfficientNetLite0(digest, _open_session(model), threads)
+
+
+def efficientnet_lite0_digest() -> str:
+    """Return the extractor's digest, from the installed weights.
+
+    Raises:
+        MissingExtraError: the package that holds the weights is not installed.
+        ConfigError: the package holds no weights.
+    """
+    return _digest_of(_read(_weights_path()))
 
 
 class EfficientNetLite0:
@@ -124,3 +131,14 @@ def _open_session(model: bytes) -> "InferenceSession":
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"weights file {path} cannot be read: {error}; repair it with `{_INSTALL}`") from error
+
+
+def _digest_of(weights: bytes) -> str:
+    return hashlib.sha256(f"{_VERSION}\0{hashlib.sha256(weights).hexdigest()}".encode()).hexdigest()

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from image_assets.core.heads import HEAD_KEY
 from image_assets.core.index import INDEX_SCHEMA
-from image_assets.core.manifest import HEAD_KEY
 from image_assets.formats.base import Batch, ExportOptions, SampleStream
 from image_assets.formats.normalize import check_normalization, normalize, normalized_dtype
 from image_assets.formats.publishing import published_whole

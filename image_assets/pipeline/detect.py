@@ -1,12 +1,21 @@
 """What the source wants of the dataset now, and which shards that touches: state against state."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from image_assets.checks import LISTING_CHECKS
+from image_assets.checks.base import ListingEvidence, Verdict
 from image_assets.core.errors import ConfigError, SourceError
 from image_assets.core.index import IndexHead
-from image_assets.core.listing import Listing
+from image_assets.core.listing import Listing, fingerprint_of
 from image_assets.core.manifest import ManifestHead, data_version
+from image_assets.core.planning import Rules
+from image_assets.core.sample import REASONS
 from image_assets.core.sharding import shard_names
 from image_assets.features import EXTRACTORS
 from image_assets.formats import find_format
@@ -16,7 +25,8 @@ from image_assets.settings import Settings
 from image_assets.sources import build_source
 from image_assets.storage.identity import look_into_store
 from image_assets.storage.indexes import latest_index, read_index_head
-from image_assets.storage.manifests import latest_head, read_manifest_head
+from image_assets.storage.manifests import latest_head, read_manifest, read_manifest_head
+from image_assets.storage.segments import iter_segments
 from image_assets.storage.store import Store
 
 
@@ -34,25 +44,68 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What a person can ask of one run.
+
+    ``allow_deletes`` confirms that an empty or much smaller source is meant; ``recheck`` plans every shard, also one
+    whose last commit covers what the listing wants; images that failed for a reason in ``retry`` are tried again.
+    """
+
+    allow_deletes: bool = False
+    recheck: bool = False
+    retry: frozenset[str] = frozenset()
+
+
+PLAIN_RUN = RunOptions()
+
+
+def known_reasons(reasons: Iterable[str]) -> frozenset[str]:
+    """Return reasons for which images fail, as a run takes them.
+
+    Raises:
+        ConfigError: there is no such reason.
+    """
+    if unknown := sorted(set(reasons).difference(REASONS)):
+        raise ConfigError(f"unknown reason {unknown[0]!r}; known: {', '.join(REASONS)}")
+    return frozenset(reasons)
+
+
+@dataclass(frozen=True, slots=True)
 class State:
     """What a dataset should be and what it is.
 
     ``heads`` holds each shard's last commit (shards without one are left out) as it was *before* the source was
     listed: a commit on top of them is refused when another run, with a newer listing perhaps, was faster. ``index``
     is the newest index then, and ``foreign`` the commits it was built from when that was with another number of
-    shards: what the dataset consists of until the present layout is complete.
+    shards: what the dataset consists of until the present layout is complete. ``present`` names the segments of the
+    recipe that exist, and ``loss`` is the verdict on what the source lost.
     """
 
     settings: Settings
+    options: RunOptions
     wanted: Wanted
     heads: dict[str, ManifestHead]
     index: IndexHead | None
     foreign: tuple[ManifestHead, ...] = ()
+    present: frozenset[str] = frozenset()
+    loss: Verdict | None = None
+
+    def rules(self, sizes: pa.Array) -> Rules:
+        """Return what the shards of a run are planned by; ``sizes`` are those that several images have."""
+        return Rules(self.wanted.recipe_id, self.present, self.options.retry, sizes)
+
+    def must_run(self, shard: str) -> bool:
+        """Return whether a run has to plan a shard: it is touched, or was asked for."""
+        head = self.heads.get(shard)
+        again = self.options.recheck or (self.options.retry and head is not None and head.failed_images)
+        return bool(again) or self.is_touched(shard)
 
     def is_touched(self, shard: str) -> bool:
-        """Return whether a shard's last commit is not what the listing wants."""
+        """Return whether a shard's last commit is not what the listing wants, or names a segment that is gone."""
         head = self.current(shard)
-        return head is None or head.data_version != self.wanted.data_version(shard)
+        if head is None or head.data_version != self.wanted.data_version(shard):
+            return True
+        return not self.present.issuperset(head.segments)
 
     def current(self, shard: str) -> ManifestHead | None:
         """Return a shard's last commit unless it stems from an earlier time with this number of shards."""
@@ -71,11 +124,31 @@ class State:
         return [shard for shard in self.wanted.fingerprints if self.is_touched(shard)]
 
 
-def detect(settings: Settings, *, allow_deletes: bool = False) -> State:
-    """Read the dataset's commits, then list the source and label it.
+def detect(settings: Settings, options: RunOptions = PLAIN_RUN) -> State:
+    """Read the dataset's commits, then list the source, label it, and refuse one that seems to lie.
 
     Raises:
-        SourceError: the source is missing, cannot be listed, or is empty.
+        SourceError: the source is missing, cannot be listed, is empty, or lost more than the settings allow.
+        StoreError: the store does not answer or belongs to another dataset.
+        ConfigError: the label file or the recipe is wrong.
+    """
+    state = look(settings, options)
+    listing = state.wanted.listing
+    if state.loss is not None and state.loss.blocks and not options.allow_deletes:
+        raise SourceError(state.loss.sentence)
+    if not listing.table.num_rows and not options.allow_deletes:
+        others = f" ({listing.ignored} files of other kinds)" if listing.ignored else ""
+        raise SourceError(
+            f"source {settings.source.path} holds no image{others}; put images there or correct source.path"
+        )
+    return state
+
+
+def look(settings: Settings, options: RunOptions = PLAIN_RUN) -> State:
+    """Return the state as it is found, whatever the source lost.
+
+    Raises:
+        SourceError: the source is missing or cannot be listed.
         StoreError: the store does not answer or belongs to another dataset.
         ConfigError: the label file or the recipe is wrong.
     """
@@ -85,10 +158,10 @@ def detect(settings: Settings, *, allow_deletes: bool = False) -> State:
     heads = committed_heads(store, shard_names(settings.num_shards))
     number = latest_index(store)
     index = read_index_head(store, number) if number else None
+    present = frozenset(iter_segments(store, recipe_id))
     wanted = list_wanted(settings, recipe_id)
-    state = State(settings, wanted, heads, index, _foreign_heads(settings, store, index))
-    _refuse_vanished_source(state, allow_deletes=allow_deletes)
-    return state
+    state = State(settings, options, wanted, heads, index, _foreign_heads(settings, store, index), present)
+    return replace(state, loss=judge_loss(store, state))
 
 
 def _refuse_unknown_names(settings: Settings) -> None:
@@ -137,21 +210,39 @@ def _foreign_heads(settings: Settings, store: Store, index: IndexHead | None) ->
     return tuple(read_manifest_head(store, shard, number) for shard, number in index.commits.items())
 
 
-def _refuse_vanished_source(state: State, *, allow_deletes: bool) -> None:
-    """Accept the listing unless it is empty: an unmounted disk looks like an empty folder.
+def judge_loss(store: Store, state: State) -> Verdict | None:
+    """Return the verdict on how much of the dataset the source no longer has; None when nothing was held.
+
+    An image that is gone and one of its size that came are taken for a rename: only reading could tell, and a plan
+    must not be needed to see that a disk is not mounted.
 
     Raises:
-        SourceError: the source holds no image.
+        StoreError: a manifest is damaged.
     """
-    listing = state.wanted.listing
-    if listing.table.num_rows or allow_deletes:
-        return
-    held = sum(head.images for head in state.foreign or state.heads.values())
-    where = state.settings.source.path
-    if held:
-        raise SourceError(
-            f"source {where} holds no image and the dataset holds {held}: nothing is deleted; "
-            "check that the source is mounted, or confirm with --allow-deletes (in the launchpad: allow_deletes)"
-        )
-    others = f" ({listing.ignored} files of other kinds)" if listing.ignored else ""
-    raise SourceError(f"source {where} holds no image{others}; put images there or correct source.path")
+    heads = state.foreign or [head for shard in state.heads if (head := state.current(shard)) is not None]
+    held = sum(head.images for head in heads)
+    if not held:
+        return None
+    gone: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
+    came = list(gone)
+    for head in heads:
+        wanted = state.wanted.listing.shard(head.shard)
+        # Equal fingerprints: nothing is gone. Rows are read only where something changed.
+        if head.fingerprint == (state.wanted.fingerprints.get(head.shard) or fingerprint_of(wanted)):
+            continue
+        rows = read_manifest(store, head.shard, head.number, ["key", "size_bytes"]).rows
+        missing = pc.invert(pc.is_in(rows["key"], value_set=wanted["key"].combine_chunks()))
+        added = pc.invert(pc.is_in(wanted["key"], value_set=rows["key"].combine_chunks()))
+        gone.append(rows.filter(missing)["size_bytes"].to_numpy())
+        came.append(wanted.filter(added)["size_bytes"].to_numpy())
+    lost = _without_partner(np.concatenate(gone), np.concatenate(came))
+    evidence = ListingEvidence(state.settings.source.path, held, lost, state.wanted.listing.table.num_rows)
+    return LISTING_CHECKS["lost_fraction"](evidence, state.settings.checks)
+
+
+def _without_partner(gone: NDArray[np.int64], came: NDArray[np.int64]) -> int:
+    """Return how many of ``gone`` are left when each value of ``came`` takes an equal one away."""
+    sizes, counts = np.unique(gone, return_counts=True)
+    others, other_counts = np.unique(came, return_counts=True)
+    _, mine, theirs = np.intersect1d(sizes, others, return_indices=True)
+    return int(len(gone) - np.minimum(counts[mine], other_counts[theirs]).sum())

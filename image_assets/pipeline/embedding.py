@@ -22,6 +22,7 @@ from image_assets.settings import Settings
 from image_assets.storage import layout
 from image_assets.storage.identity import open_store
 from image_assets.storage.indexes import iter_index, latest_index, read_index_head
+from image_assets.storage.locks import in_use
 from image_assets.storage.store import Store
 from image_assets.storage.tables import cut_tables
 from image_assets.storage.vectors import (
@@ -65,7 +66,11 @@ def build_vectors(settings: Settings, *, rejudge: bool = True) -> VectorReport:
     """
     if settings.features.extractor == "none":
         raise DatasetError("the settings want no feature vectors (features.extractor: none)")
-    store = open_store(settings)
+    with in_use(store := open_store(settings)):
+        return _bring_up_to_date(settings, store, rejudge=rejudge)
+
+
+def _bring_up_to_date(settings: Settings, store: Store, *, rejudge: bool) -> VectorReport:
     number = latest_index(store)
     if not number:
         raise DatasetError("there is no index to make vectors for; materialize training_index first")

@@ -1,18 +1,19 @@
 """Writing a published dataset as the files users want: on request, and beside each new index."""
 
 import json
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from image_assets.core.errors import ConfigError, DatasetError, StoreError
 from image_assets.formats import find_format, format_for_path
-from image_assets.formats.base import Batch, ExportOptions, Normalization, SampleStream
+from image_assets.formats.base import Batch, ExportOptions, Format, Normalization, SampleStream
 from image_assets.pipeline.reading import Dataset, open_dataset
 from image_assets.storage import layout
 from image_assets.storage.indexes import latest_index, read_index_head
+from image_assets.storage.locks import in_use
+from image_assets.storage.scratch import scratch_folder
 from image_assets.storage.store import Store
 
 RECORD = f"{layout.EXPORTS}exports.json"
@@ -87,6 +88,11 @@ def write_exports(store: Store, formats: Sequence[str]) -> list[str]:
         StoreError: the store does not answer or is damaged.
     """
     kinds = {name: find_format(name) for name in formats}
+    with in_use(store):
+        return _write_stale(store, kinds)
+
+
+def _write_stale(store: Store, kinds: Mapping[str, Format]) -> list[str]:
     written: list[str] = []
     while True:
         number = latest_index(store)
@@ -126,8 +132,8 @@ def sample_stream(dataset: Dataset) -> SampleStream:
 
 
 def _write_export(store: Store, name: str, number: int, samples: SampleStream) -> None:
-    with tempfile.TemporaryDirectory(prefix="image-assets-") as folder:
-        path = Path(folder) / _file_name(name)
+    with scratch_folder() as folder:
+        path = folder / _file_name(name)
         find_format(name).write(samples, path, ExportOptions())
         store.put(_export_path(name), path)
     # Last, so that a run killed before it writes the file again. Read anew: another run may have added to it.

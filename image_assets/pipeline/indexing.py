@@ -28,6 +28,7 @@ from image_assets.storage.indexes import (
     read_index_head,
     staged_index,
 )
+from image_assets.storage.locks import in_use
 from image_assets.storage.manifests import read_manifest
 from image_assets.storage.store import Store
 
@@ -54,7 +55,11 @@ def build_index(settings: Settings, *, rejudge: bool = True) -> IndexReport:
         DatasetError: nothing was ever published and nothing can be now.
         StoreError: the store does not answer or a manifest is damaged.
     """
-    store = open_store(settings)
+    with in_use(store := open_store(settings)):
+        return _bring_up_to_date(settings, store, rejudge=rejudge)
+
+
+def _bring_up_to_date(settings: Settings, store: Store, *, rejudge: bool) -> IndexReport:
     for _ in range(_TRIES):
         # The number is taken before the commits are looked at: an index of older commits then never gets a newer one.
         number = latest_index(store)

@@ -1,38 +1,43 @@
 """What a run would do: the same detection and planning, reading what changed, writing nothing."""
 
 import hashlib
-from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from typing import Any
 
+import pyarrow as pa
+
 from image_assets.core.errors import SourceFileError, VanishedError
+from image_assets.core.forgetting import forgotten_mark
 from image_assets.core.manifest import Counts
-from image_assets.core.planning import ShardPlan, plan_shard
-from image_assets.pipeline.detect import State, detect
+from image_assets.core.planning import ShardPlan, is_reencoded, plan_shard, way_of
+from image_assets.pipeline.detect import PLAIN_RUN, RunOptions, State, detect
+from image_assets.pipeline.foresight import VectorsToCome, estimate_seconds
 from image_assets.pipeline.preprocess import unchanged_report
-from image_assets.pipeline.previous import known_failures, live_segments, previous_manifest
-from image_assets.pipeline.work import CHANGED, KEPT, MOVED, NEW, how_same
+from image_assets.pipeline.previous import known_before, previous_manifest
+from image_assets.pipeline.work import Known
 from image_assets.settings import Settings
 from image_assets.sources import build_source
-from image_assets.storage.contents import ContentIndex, ContentIndexFile
 from image_assets.storage.identity import look_into_store
-from image_assets.storage.segments import iter_segments
+from image_assets.storage.store import Store
 
 
 @dataclass(frozen=True, slots=True)
 class PlanReport:
-    """What a run would do. ``counts.failed`` is 0: what fails shows only when it is decoded.
+    """What a run would do.
 
-    ``read_bytes`` are the raw bytes a run would read, ``touched`` the shards it would commit.
+    ``counts.failed`` is 0: what fails shows only when it is decoded, and then has no vector. ``embedded`` output
+    images would get one. ``touched`` are the shards that the run would commit.
     """
 
     counts: Counts
     shards_total: int
     touched: tuple[str, ...]
-    read_bytes: int
+    embedded: int
+    estimated_sec: float
 
 
-def plan_dataset(settings: Settings, *, allow_deletes: bool = False) -> PlanReport:
+def plan_dataset(settings: Settings, options: RunOptions = PLAIN_RUN) -> PlanReport:
     """Return what :func:`image_assets.pipeline.run.run_dataset` would do now.
 
     New and changed files are read and hashed, since only their bytes tell a new image from a renamed one.
@@ -40,72 +45,77 @@ def plan_dataset(settings: Settings, *, allow_deletes: bool = False) -> PlanRepo
     Raises:
         ImageAssetsError: as a run would.
     """
-    state = detect(settings, allow_deletes=allow_deletes)
-    touched = state.touched()
-    counts = sum(
-        (unchanged_report(head).counts for shard, head in state.heads.items() if shard not in touched), Counts()
-    )
+    state = detect(settings, options)
     store = look_into_store(settings)
-    recipe_id = state.wanted.recipe_id
-    with ContentIndexFile(store, recipe_id, live_segments(store, state.base())) as contents:
-        failures = known_failures(store, state.base(), touched, recipe_id)
-        foresight = _Foresight(state, contents, set(failures))
-        present = frozenset(iter_segments(store, recipe_id))
-        for shard in touched:
-            rows = state.wanted.listing.shard(shard)
-            plan = plan_shard(shard, rows, previous_manifest(store, shard, state), recipe_id, present)
+    shards = list(state.wanted.fingerprints)
+    touched = [shard for shard in shards if state.must_run(shard)]
+    quiet = [state.heads[shard] for shard in shards if shard not in touched]
+    counts = sum((unchanged_report(head).counts for head in quiet), Counts())
+    vectors = VectorsToCome(settings, store, state)
+    with known_before(store, state, touched) as known:
+        foresight = _Foresight(state, known, vectors)
+        for plan in _plans(store, state, touched):
             counts += foresight.counts(plan)
-    return PlanReport(counts, settings.num_shards, tuple(touched), foresight.read_bytes)
+    for head in quiet:
+        vectors.add_commit(head)
+    embedded = vectors.count()
+    seconds = estimate_seconds(settings, state, asdict(counts) | {"embedded": embedded})
+    return PlanReport(counts, settings.num_shards, tuple(touched), embedded, seconds)
+
+
+def _plans(store: Store, state: State, shards: Iterable[str]) -> Iterable[ShardPlan]:
+    # Who does shared bytes does not matter for what is done.
+    rules = state.rules(pa.array([], pa.int64()))
+    for shard in shards:
+        rows = state.wanted.listing.shard(shard)
+        yield plan_shard(shard, rows, previous_manifest(store, shard, state), rules)
 
 
 class _Foresight:
     """Tells how each image of a plan would go, the way a worker decides it."""
 
-    def __init__(self, state: State, contents: ContentIndex, failures: set[str]) -> None:
+    def __init__(self, state: State, known: Known, vectors: VectorsToCome) -> None:
         self._source = build_source(state.settings.source)
         self._max_bytes = state.settings.limits.max_file_bytes
-        self._contents = contents
-        self._known = failures
-        self.read_bytes = 0
+        self._known = known
+        self._vectors = vectors
+        self._decoded: set[str] = set()
 
     def counts(self, plan: ShardPlan) -> Counts:
-        went: Counter[str] = Counter()
-        decoded = 0
-        for work in plan.work.to_pylist():
-            sha256 = work["before_sha256"] if work["same_bytes"] else None
-            try:
-                if sha256 is None:
-                    data = self._source.read(work["key"], work["locator"], max_bytes=self._max_bytes).data
-                    self.read_bytes += len(data)
-                    sha256 = hashlib.sha256(data).hexdigest()
-                how, decodes = self._how(work, sha256)
-                if decodes and work["same_bytes"]:
-                    self.read_bytes += work["size_bytes"]
-            except VanishedError:
-                continue
-            except SourceFileError:
-                how, decodes = (CHANGED if work["known_key"] else NEW), False
-            went[how] += 1
-            decoded += decodes
-        return Counts(
-            new=went[NEW],
-            changed=went[CHANGED],
-            kept=went[KEPT] + plan.keep.num_rows,
-            moved=went[MOVED],
-            removed=plan.removed,
-            decoded=decoded,
-            relabelled=plan.relabelled,
-        )
+        self._vectors.add_rows(plan.keep)
+        kept = Counts(kept=plan.keep.num_rows, removed=plan.removed, relabelled=plan.relabelled)
+        return sum((self._image(work) for work in plan.work.to_pylist()), kept)
 
-    def _how(self, work: dict[str, Any], sha256: str) -> tuple[str, bool]:
-        found = self._contents.find(sha256)
-        live = sha256 in self._known or (found is not None and found.live)
-        reusable = live or found is not None
-        self._known.add(sha256)
-        if reusable and work["known_key"] and work["before_sha256"] == sha256:
-            return how_same(work), False
-        if live:
-            return MOVED, False
-        if work["known_key"] and work["before_sha256"] == sha256:
-            return how_same(work), True
-        return (CHANGED if work["known_key"] else NEW), not reusable
+    def _image(self, work: dict[str, Any]) -> Counts:
+        sha256, read, hashed = work["sha256"], 0, 0
+        try:
+            if sha256 is None:
+                data = self._source.read(work["key"], work["locator"], max_bytes=self._max_bytes).data
+                sha256, read, hashed = hashlib.sha256(data).hexdigest(), len(data), 1
+            decodes = self._decodes(sha256)
+            if decodes and not read:
+                read = work["size_bytes"]
+        except VanishedError:
+            return Counts()
+        except SourceFileError:
+            sha256, decodes = None, False
+        if sha256 is not None and forgotten_mark(sha256) in self._known.forgotten:
+            sha256, decodes = None, False
+        found = self._known.contents.find(sha256) if sha256 is not None else None
+        live = sha256 in self._known.failures or (found is not None and found.live)
+        reencoded = bool(decodes and sha256 is not None and is_reencoded(work, sha256))
+        way = {way_of(work, sha256, live=live): 1}
+        return Counts(**way, decoded=decodes, reencoded=reencoded, hashed=hashed, read_bytes=read)
+
+    def _decodes(self, sha256: str) -> bool:
+        """Return whether a run would decode these bytes: once, however many images have them."""
+        if sha256 in self._decoded or sha256 in self._known.failures:
+            return False
+        if forgotten_mark(sha256) in self._known.forgotten:
+            return False
+        if (found := self._known.contents.find(sha256)) is not None:
+            self._vectors.add_stored(found.segment, found.row)
+            return False
+        self._decoded.add(sha256)
+        self._vectors.add_new()
+        return True

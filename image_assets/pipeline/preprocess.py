@@ -11,18 +11,18 @@ import pyarrow.compute as pc
 
 from image_assets.checks.base import Verdict
 from image_assets.core.errors import CommitConflictError
-from image_assets.core.listing import fingerprint_of
-from image_assets.core.manifest import MANIFEST_SCHEMA, Counts, Manifest, ManifestHead
-from image_assets.core.planning import ShardPlan, plan_shard
+from image_assets.core.manifest import MANIFEST_SCHEMA, Counts, Manifest, ManifestHead, what_rows_say
+from image_assets.core.planning import WORK_SCHEMA, ShardPlan, plan_shard, twin_sizes
 from image_assets.core.sample import FAILED
 from image_assets.engines.base import Engine, Lost
 from image_assets.pipeline.audit import audit_shard
+from image_assets.pipeline.claims import Claims
 from image_assets.pipeline.detect import State
-from image_assets.pipeline.previous import known_failures, live_segments, previous_manifest
-from image_assets.pipeline.work import CHANGED, KEPT, MOVED, NEW, Preprocessor, Task, TaskResult
-from image_assets.storage.contents import ContentIndexFile
+from image_assets.pipeline.outputs import Row
+from image_assets.pipeline.previous import known_before, previous_manifest
+from image_assets.pipeline.work import Preprocessor, RunContext, Task, TaskResult
 from image_assets.storage.manifests import commit_manifest, keep_rejected
-from image_assets.storage.segments import iter_segments
+from image_assets.storage.scratch import scratch_folder
 from image_assets.storage.store import Store
 
 # A task is what a dead worker costs, and what the workers wait for at the end of a run: 1/64 of it, within limits. It
@@ -57,30 +57,30 @@ class ShardConflictsError(CommitConflictError):
         self.shards = tuple(shards)
 
 
-def preprocess_shards(
-    state: State, shards: Sequence[str], engine: Engine, *, recheck: bool = False
-) -> Iterator[ShardReport]:
+def preprocess_shards(state: State, shards: Sequence[str], engine: Engine) -> Iterator[ShardReport]:
     """Yield a report for each shard as it is done: committed, refused by its checks, or unchanged.
 
     Args:
         state: what the source wants and what was committed before it was listed.
-        recheck: plan every shard, also one whose last commit covers what the listing wants.
 
     Raises:
         ShardConflictsError: at the end, when other runs were faster with some shards; the rest are done.
         StoreError, SourceError, EngineError: something is wrong with more than one image.
     """
-    touched = [shard for shard in shards if recheck or state.is_touched(shard)]
+    touched = [shard for shard in shards if state.must_run(shard)]
     for shard in shards:
         if shard not in touched:
             yield unchanged_report(state.heads[shard])
     if touched:
         store = Store(state.settings.store)
-        recipe_id = state.wanted.recipe_id
-        with ContentIndexFile(store, recipe_id, live_segments(store, state.base())) as contents:
-            failures = known_failures(store, state.base(), touched, recipe_id)
-            function = Preprocessor(state.settings, recipe_id, contents, failures)
-            yield from _Run(state, store, engine, function).shards(touched)
+        with known_before(store, state, touched) as known, scratch_folder() as folder:
+            started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
+            claims = Claims.create(folder / "claims.sqlite")
+            context = RunContext(state.settings, state.wanted.recipe_id, started_at, claims)
+            try:
+                yield from _Run(state, store, engine, Preprocessor(context, known)).shards(touched)
+            finally:
+                claims.close()
 
 
 def unchanged_report(head: ManifestHead) -> ShardReport:
@@ -90,11 +90,11 @@ def unchanged_report(head: ManifestHead) -> ShardReport:
 
 @dataclass(slots=True)
 class _Pending:
-    """A shard on its way through the engine."""
+    """A shard on its way through the engine; ``open`` counts its tasks that are not back, or are still to be given."""
 
     plan: ShardPlan
     listed: int
-    tasks: int
+    open: int
     started_at: float
     results: list[TaskResult] = field(default_factory=list)
 
@@ -107,59 +107,88 @@ class _Run:
         self._store = store
         self._engine = engine
         self._function = function
-        self._present = frozenset(iter_segments(store, state.wanted.recipe_id))
         self._pending: dict[str, _Pending] = {}
         self._finished: deque[str] = deque()
         self._conflicts: list[str] = []
+        # Work that goes round again, which images wait for which task, and what became of the tasks.
+        self._again: deque[tuple[str, pa.Table]] = deque()
+        self._waiting: dict[int, list[tuple[str, pa.Table]]] = {}
+        self._given = 0
+        self._in_flight: set[int] = set()
+        self._lost: set[int] = set()
 
     def shards(self, shards: Sequence[str]) -> Iterator[ShardReport]:
         tasks: Iterator[Task] = self._tasks(shards)
         while True:
-            lost: list[Lost[Task]] = []
             for outcome in self._engine.map(self._function, tasks):
                 yield from self._reports()
+                self._in_flight.discard(outcome.task.number)
                 if isinstance(outcome, Lost):
-                    lost.append(outcome)
+                    self._lost.add(outcome.task.number)
+                    self._retry(outcome)
                 else:
                     self._take(outcome.task.shard, outcome.result)
+                self._again.extend(self._waiting.pop(outcome.task.number, ()))
             yield from self._reports()
-            if not lost:
+            if not self._again:
                 break
-            tasks = iter([task for item in lost for task in self._retries(item)])
+            tasks = self._tasks(())
         if self._conflicts:
             raise ShardConflictsError(self._conflicts)
 
     def _tasks(self, shards: Sequence[str]) -> Iterator[Task]:
-        """Plan one shard after the other, as the engine asks for work."""
-        listed = sum(self._state.wanted.listing.shard(shard).num_rows for shard in shards)
-        task_images = min(max(listed // TASKS_A_RUN, LEAST_TASK_IMAGES), MOST_TASK_IMAGES)
+        """Plan one shard after the other, as the engine asks for work; what goes round again comes first."""
+        listing = self._state.wanted.listing
+        listed = pa.concat_tables([listing.table.slice(0, 0), *(listing.shard(shard) for shard in shards)])
+        rules = self._state.rules(twin_sizes(listed["size_bytes"]))
+        task_images = min(max(len(listed) // TASKS_A_RUN, LEAST_TASK_IMAGES), MOST_TASK_IMAGES)
         for shard in shards:
             rows = self._state.wanted.listing.shard(shard)
-            previous = previous_manifest(self._store, shard, self._state)
-            plan = plan_shard(shard, rows, previous, self._state.wanted.recipe_id, self._present)
-            tasks = [Task(shard, piece) for piece in _pieces(plan.work, task_images)]
-            self._pending[shard] = _Pending(plan, rows.num_rows, len(tasks), time.monotonic())
-            if not tasks:
+            plan = plan_shard(shard, rows, previous_manifest(self._store, shard, self._state), rules)
+            pieces = list(_pieces(plan.work, task_images))
+            self._pending[shard] = _Pending(plan, rows.num_rows, len(pieces), time.monotonic())
+            if not pieces:
                 self._finished.append(shard)
-            yield from tasks
+            for piece in pieces:
+                yield from self._repeated()
+                yield self._task(shard, piece)
+        yield from self._repeated()
+
+    def _repeated(self) -> Iterator[Task]:
+        while self._again:
+            yield self._task(*self._again.popleft())
+
+    def _task(self, shard: str, work: pa.Table) -> Task:
+        self._given += 1
+        self._in_flight.add(self._given)
+        return Task(self._given, shard, work, frozenset(self._lost))
 
     def _take(self, shard: str, result: TaskResult) -> None:
         pending = self._pending[shard]
         pending.results.append(result)
-        pending.tasks -= 1
-        if not pending.tasks:
+        pending.open -= 1
+        owners: dict[int, list[Row]] = {}
+        for work, owner in result.deferred:
+            owners.setdefault(owner, []).append(work)
+        for owner, works in owners.items():
+            item = (shard, pa.Table.from_pylist(works, schema=WORK_SCHEMA))
+            # A task that is back has written what it made.
+            (self._waiting.setdefault(owner, []) if owner in self._in_flight else self._again).append(item)
+            pending.open += 1
+        if not pending.open:
             self._finished.append(shard)
 
-    def _retries(self, lost: Lost[Task]) -> list[Task]:
-        """Return what to do again: the image that the worker died on alone, and the others; or blame it."""
+    def _retry(self, lost: Lost[Task]) -> None:
+        """Have a lost task done again: the image that the worker died on alone, and the others; or blame it."""
         work, shard = lost.task.work, lost.task.shard
         if work.num_rows == 1:
-            self._take(shard, _guilty(work, lost))
-            return []
+            task = Task(lost.task.number, shard, work, frozenset(self._lost))
+            self._take(shard, self._function.blame(task, lost.reason, lost.detail))
+            return
         alone = work.slice(lost.position, 1)
         others = pa.concat_tables([work.slice(0, lost.position), work.slice(lost.position + 1)])
-        self._pending[shard].tasks += 1
-        return [Task(shard, alone), Task(shard, others)]
+        self._pending[shard].open += 1
+        self._again.extend([(shard, alone), (shard, others)])
 
     def _reports(self) -> Iterator[ShardReport]:
         while self._finished:
@@ -172,7 +201,8 @@ class _Run:
     def _finish(self, shard: str, pending: _Pending) -> ShardReport:
         manifest = self._manifest(shard, pending)
         vanished = sum(result.vanished for result in pending.results)
-        verdicts = audit_shard(self._state.settings, self._store, manifest, (pending.listed, vanished, self._present))
+        seen = (pending.listed, vanished, self._state.present)
+        verdicts = audit_shard(self._state.settings, self._store, manifest, seen)
         published = not any(verdict.blocks for verdict in verdicts)
         if published:
             commit_manifest(self._store, manifest)
@@ -187,36 +217,20 @@ class _Run:
         rows = pa.concat_tables([pending.plan.keep, *(result.rows for result in pending.results)])
         rows = rows.take(pc.sort_indices(rows, [("bucket", "ascending"), ("key", "ascending")])).combine_chunks()
         before = self._state.heads.get(shard)
+        kept = Counts(kept=pending.plan.keep.num_rows, removed=pending.plan.removed, relabelled=pending.plan.relabelled)
         head = ManifestHead(
             dataset=self._state.settings.name,
             shard=shard,
             number=(before.number if before is not None else 0) + 1,
             after_index=self._state.index.number if self._state.index is not None else 0,
             recipe_id=self._state.wanted.recipe_id,
-            # Of what was read, not of what was listed: a file that changed in between is covered as it was read.
-            fingerprint=fingerprint_of(rows),
             created_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
-            images=rows.num_rows,
-            failed_images=int(pc.sum(pc.equal(rows["status"], FAILED).cast(pa.int64())).as_py() or 0),
-            output_bytes=int(pc.sum(rows["output_bytes"]).as_py() or 0),
             processing_time_sec=round(time.monotonic() - pending.started_at, 3),
-            counts=_counts(pending),
+            counts=sum((result.counts for result in pending.results), kept),
+            busy_sec=round(sum(result.busy_sec for result in pending.results), 3),
+            **what_rows_say(rows),
         )
         return Manifest(head, rows)
-
-
-def _counts(pending: _Pending) -> Counts:
-    went = {how: sum(result.outcomes[how] for result in pending.results) for how in (NEW, CHANGED, KEPT, MOVED)}
-    return Counts(
-        new=went[NEW],
-        changed=went[CHANGED],
-        kept=went[KEPT] + pending.plan.keep.num_rows,
-        moved=went[MOVED],
-        removed=pending.plan.removed,
-        failed=sum(result.failed for result in pending.results),
-        decoded=sum(result.decoded for result in pending.results),
-        relabelled=pending.plan.relabelled,
-    )
 
 
 def _pieces(work: pa.Table, task_images: int) -> Iterator[pa.Table]:
@@ -229,14 +243,3 @@ def _pieces(work: pa.Table, task_images: int) -> Iterator[pa.Table]:
         size_bytes += size
     if first < work.num_rows:
         yield work.slice(first)
-
-
-def _guilty(work: pa.Table, lost: Lost[Task]) -> TaskResult:
-    """Return the row of an image that ended its worker when it was alone there."""
-    image = work.to_pylist()[0]
-    row = {name: image[name] for name in ("key", "bucket", "version", "size_bytes", "label")}
-    row |= {"status": FAILED, "reason": lost.reason, "detail": lost.detail, "variants": 0, "output_bytes": 0}
-    row["sha256"] = image["before_sha256"] if image["same_bytes"] else None
-    outcomes = {**dict.fromkeys((NEW, CHANGED, KEPT, MOVED), 0), CHANGED if image["known_key"] else NEW: 1}
-    rows = pa.Table.from_pylist([row], schema=MANIFEST_SCHEMA)
-    return TaskResult(rows, outcomes, failed=1, decoded=1, vanished=0)

@@ -1,6 +1,7 @@
 """What earlier runs left to build on: a shard's last state, published segments, bytes known to fail."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -9,8 +10,10 @@ from image_assets.core.manifest import Manifest, ManifestHead
 from image_assets.core.sample import FAILED
 from image_assets.core.sharding import bucket_range
 from image_assets.pipeline.detect import State
-from image_assets.pipeline.work import Failure
-from image_assets.storage.manifests import read_manifest, read_rejected
+from image_assets.pipeline.work import Failure, Known
+from image_assets.storage.contents import content_index
+from image_assets.storage.forgotten import forgotten_marks
+from image_assets.storage.manifests import read_manifest, read_rejected, segments_of
 from image_assets.storage.store import Store
 
 
@@ -36,6 +39,19 @@ def previous_manifest(store: Store, shard: str, state: State) -> Manifest | None
     return Manifest(pieces[0].head, rows.filter(inside))
 
 
+@contextmanager
+def known_before(store: Store, state: State, shards: Sequence[str]) -> Iterator[Known]:
+    """Yield what is known before a run of some shards; valid as long as the block lasts.
+
+    Raises:
+        StoreError: a manifest or a segment is damaged.
+    """
+    recipe_id = state.wanted.recipe_id
+    failures = known_failures(store, state, shards)
+    with content_index(store, recipe_id, live_segments(store, state.base()), state.present) as contents:
+        yield Known(contents, failures, forgotten_marks(store))
+
+
 def live_segments(store: Store, heads: Iterable[ManifestHead]) -> set[str]:
     """Return the names of the segments that the last commits refer to.
 
@@ -44,27 +60,26 @@ def live_segments(store: Store, heads: Iterable[ManifestHead]) -> set[str]:
     """
     names: set[str] = set()
     for head in heads:
-        rows = read_manifest(store, head.shard, head.number, ["segment"]).rows
-        names.update(rows["segment"].unique().drop_null().to_pylist())
+        names.update(segments_of(store, head))
     return names
 
 
-def known_failures(
-    store: Store, heads: Iterable[ManifestHead], shards: Sequence[str], recipe_id: str
-) -> dict[str, Failure]:
+def known_failures(store: Store, state: State, shards: Sequence[str]) -> dict[str, Failure]:
     """Return the bytes that this recipe is known to fail on, by sha256: they are not decoded again.
 
+    Left out are the reasons that the run was asked to try again.
+
     Args:
-        heads: the last commits.
         shards: shards whose refused manifests count too, so that a refused shard does not fail the slow way again.
 
     Raises:
         StoreError: a manifest is damaged.
     """
-    columns = ["sha256", "status", "reason", "detail"]
+    recipe_id = state.wanted.recipe_id
+    columns = ["sha256", "status", "reason", "detail", "first_seen", "attempts"]
     manifests = [
         read_manifest(store, head.shard, head.number, columns)
-        for head in heads
+        for head in state.base()
         if head.recipe_id == recipe_id and head.failed_images
     ]
     manifests += [found for shard in shards if (found := read_rejected(store, shard)) is not None]
@@ -74,5 +89,7 @@ def known_failures(
             rows = manifest.rows.select(columns)
             rows = rows.filter(pc.and_(pc.equal(rows["status"], FAILED), pc.is_valid(rows["sha256"])))
             for row in rows.to_pylist():
-                failures[row["sha256"]] = Failure(row["reason"], row["detail"])
+                if row["reason"] not in state.options.retry:
+                    since = row["first_seen"] or manifest.head.created_at
+                    failures[row["sha256"]] = Failure(row["reason"], row["detail"], since, row["attempts"] or 1)
     return failures

@@ -1,10 +1,8 @@
 """Rows and vectors of an index by their number, without holding all of them in memory."""
 
-import json
 import tempfile
 from collections import OrderedDict
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,17 +11,21 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from image_assets.core.errors import DatasetError, StoreError
+from image_assets.core.heads import HEAD_KEY, unseal
 from image_assets.core.index import INDEX_SCHEMA, IndexHead
-from image_assets.core.manifest import HEAD_KEY, refuse_newer
 from image_assets.storage import layout
 from image_assets.storage.indexes import iter_index
+from image_assets.storage.scratch import scratch_folder
 from image_assets.storage.store import Store
-from image_assets.storage.vectors import VectorHead, vectors_of
+from image_assets.storage.vectors import VectorChunks, VectorHead, vectors_of
 
 # Index rows decoded together: 4096 of 300 bytes are 1 MB.
 PIECE_ROWS = 4096
 # Row groups of vectors kept in memory: 8 of 1024 vectors of 1280 dimensions are 40 MB.
 _KEPT_GROUPS = 8
+# Vectors gathered together.
+_GATHERED_BYTES = 32 * 2**20
+_HASH = ["output_sha256"]
 
 
 class MappedRows:
@@ -48,8 +50,8 @@ class MappedRows:
         schema = pa.schema([INDEX_SCHEMA.field(name) for name in names])
         pieces = iter_index(self._store, self._number, batch_rows=PIECE_ROWS, columns=names)
         try:
-            with tempfile.TemporaryDirectory(prefix="image-assets-") as folder:
-                path = Path(folder) / "rows.arrow"
+            with scratch_folder() as folder:
+                path = folder / "rows.arrow"
                 with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, schema) as writer:
                     for piece in pieces:
                         writer.write_table(piece.select(names).cast(schema))
@@ -60,31 +62,43 @@ class MappedRows:
         self._columns.update(zip(names, table.columns, strict=True))
 
 
-class AlignedVectors:
-    """The vector file of one index, opened once: what is read comes from the file whose head was checked."""
+def open_vectors(
+    store: Store, rows: MappedRows, index: IndexHead, made: VectorHead
+) -> "AlignedVectors | GatheredVectors":
+    """Return the vectors of an index's rows.
 
-    def __init__(self, store: Store, index: IndexHead) -> None:
+    Args:
+        made: whose vectors: the head of the aligned file, now or at some time before.
+
+    Raises:
+        DatasetError: an image of the index has no vector.
+        StoreError: the vectors are damaged.
+    """
+    # A file in a folder stays what it was once it is open; an object may be another one at the next read.
+    if vectors_follow(made, index) and store.folder is not None:
+        aligned = AlignedVectors(store)
+        if aligned.head == made:
+            return aligned
+        aligned.close()
+    return GatheredVectors(store, rows, index, made)
+
+
+class AlignedVectors:
+    """The aligned vector file, opened once: what is read comes from the file that ``head`` belongs to."""
+
+    def __init__(self, store: Store) -> None:
         """Open the file.
 
         Raises:
-            DatasetError: there is none, or it belongs to another index.
-            StoreError: it is damaged.
+            StoreError: it does not exist or is damaged.
         """
-        if not store.exists(layout.FEATURE_VECTORS):
-            raise DatasetError(f"no feature vectors in {store.url}; set features.extractor and run again")
         self._file = store.open(layout.FEATURE_VECTORS)
         try:
             self._parquet = pq.ParquetFile(self._file, pre_buffer=False, page_checksum_verification=True)
-            content = json.loads((self._parquet.schema_arrow.metadata or {})[HEAD_KEY])
-        except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+            content = unseal((self._parquet.schema_arrow.metadata or {})[HEAD_KEY], layout.FEATURE_VECTORS)
+            self.head = VectorHead(**content)
+        except (pa.ArrowException, OSError, LookupError, ValueError, TypeError) as error:
             raise _damaged(error) from error
-        refuse_newer(content.get("format_version", 0), layout.FEATURE_VECTORS)
-        self._head = VectorHead(**content)
-        if not vectors_follow(self._head, index):
-            raise DatasetError(
-                f"the feature vectors in {store.url} are those of index {self._head.index_number}, "
-                f"not of index {index.number}; run again, or open that index"
-            )
         groups = [self._parquet.metadata.row_group(number).num_rows for number in range(self._parquet.num_row_groups)]
         # Half-open: group g holds the rows from ends[g - 1], or 0, up to ends[g].
         self._ends = np.cumsum(groups, dtype=np.int64)
@@ -112,7 +126,7 @@ class AlignedVectors:
         Raises:
             StoreError: the file is damaged.
         """
-        vectors = np.empty((self._head.rows, self._head.dim), np.float32)
+        vectors = np.empty((self.head.rows, self.head.dim), np.float32)
         for group, end in enumerate(self._ends):
             piece = self._group(group)
             vectors[end - len(piece) : end] = piece
@@ -127,6 +141,59 @@ class AlignedVectors:
             return vectors_of(self._parquet.read_row_group(group, columns=["vector"]))
         except (pa.ArrowException, OSError) as error:
             raise _damaged(error) from error
+
+
+class GatheredVectors:
+    """Vectors of an index that the aligned file does not follow, found by their images' hashes in immutable chunks."""
+
+    def __init__(self, store: Store, rows: MappedRows, index: IndexHead, made: VectorHead) -> None:
+        """Find every image's vector.
+
+        Raises:
+            DatasetError: an image of the index has none.
+            StoreError: a chunk is damaged.
+        """
+        self._store = store
+        self._rows = rows
+        self._index = index
+        self._dim = made.dim
+        self._chunks = VectorChunks(store, made.extractor_digest)
+        missing = sum(sha256 not in self._chunks for hashes in self._hashes(PIECE_ROWS) for sha256 in hashes)
+        if missing:
+            raise DatasetError(
+                f"{missing} of {index.rows} images of snapshot {index.number} have no vector by {made.extractor} in "
+                f"{store.url}; run again, or open snapshot {made.index_number}, which has them"
+            )
+
+    def read(self, row: int) -> NDArray[np.float32]:
+        """Return the vector of a row, shape (dim,).
+
+        Raises:
+            StoreError: a chunk is damaged or gone.
+        """
+        vector: NDArray[np.float32] = self._chunks.gather([self._rows.read(row, _HASH)[_HASH[0]]], self._dim)[0]
+        return vector
+
+    def read_all(self) -> NDArray[np.float32]:
+        """Return all vectors, shape (rows, dim), with some megabytes beside them.
+
+        Raises:
+            StoreError: a chunk is damaged or gone.
+        """
+        vectors = np.empty((self._index.rows, self._dim), np.float32)
+        start = 0
+        # In pieces as large as may be: each of them opens every chunk that it has rows in.
+        for hashes in self._hashes(max(1, _GATHERED_BYTES // (4 * self._dim))):
+            vectors[start : start + len(hashes)] = self._chunks.gather(hashes, self._dim)
+            start += len(hashes)
+        return vectors
+
+    def close(self) -> None:
+        """Do nothing: no file stays open."""
+
+    def _hashes(self, batch_rows: int) -> Iterator[list[str]]:
+        for piece in iter_index(self._store, self._index.number, batch_rows=batch_rows, columns=_HASH):
+            yield piece[_HASH[0]].to_pylist()
 
 
 def vectors_follow(vectors: VectorHead, index: IndexHead) -> bool:

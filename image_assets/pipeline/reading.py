@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,47 +11,45 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from image_assets.core.errors import ConfigError, DatasetError
+from image_assets.core.errors import ConfigError, DatasetError, StoreError
 from image_assets.core.index import INDEX_SCHEMA, IndexHead
 from image_assets.formats.base import Normalization
 from image_assets.formats.normalize import check_normalization, normalize
 from image_assets.pipeline.pixels import StoredImages
-from image_assets.pipeline.random_access import PIECE_ROWS, AlignedVectors, MappedRows, vectors_follow
+from image_assets.pipeline.random_access import PIECE_ROWS, AlignedVectors, GatheredVectors, MappedRows, open_vectors
+from image_assets.pipeline.snapshots import find_snapshot
 from image_assets.settings import load_settings
-from image_assets.storage import layout
 from image_assets.storage.indexes import iter_index, latest_index, read_index_head
 from image_assets.storage.store import Store
 from image_assets.storage.tables import cut_tables
-from image_assets.storage.vectors import read_vector_head
+from image_assets.storage.vectors import VectorHead, read_vector_head
 
 _PLACE = ("segment", "row")
 
 
-def open_dataset(where: str | os.PathLike[str], *, index: int | None = None) -> "Dataset":
+def open_dataset(where: str | os.PathLike[str], *, snapshot: int | str | None = None) -> "Dataset":
     """Return a published dataset for reading.
 
     Args:
         where: the store's folder or URL, or the path of the dataset's settings file (``.yaml``).
-        index: the number of an index, to read an earlier state; without it the newest.
+        snapshot: an earlier state, by its number, its digest or the first 8 or more digits of that; without it the
+            newest.
 
     Raises:
-        DatasetError: nothing was published there, or there is no index of that number.
+        DatasetError: nothing was published there, or there is no such snapshot, or there are several.
         ConfigError: the settings file is wrong.
         StoreError: the store does not answer or is damaged.
     """
     url = _store_url(os.fspath(where))
     store = Store(url, create=False)
-    newest = latest_index(store)
-    if not newest:
+    number = latest_index(store) if snapshot is None else find_snapshot(store, snapshot)
+    if not number:
         raise DatasetError(f"no published dataset in {url}; `image-assets run` publishes one")
-    number = newest if index is None else index
-    if number != newest and not (number > 0 and store.exists(layout.index(number))):
-        raise DatasetError(f"no index {number} in {url}; the newest is {newest}")
     return Dataset(store, read_index_head(store, number))
 
 
 class Dataset:
-    """One index of a store with its images and vectors, read-only.
+    """One snapshot of a store with its images and vectors, read-only; what is published later does not change it.
 
     A row is a number from 0, in the order of the index; it means the same image as long as the index is the same.
     Random access copies the index columns it needs into a temporary file and maps that into memory. Not for several
@@ -62,7 +61,12 @@ class Dataset:
         self._store = store
         self._rows = MappedRows(store, head.number)
         self._images = StoredImages(store, head.recipe_id)
-        self._vectors: AlignedVectors | None = None
+        self._vectors: AlignedVectors | GatheredVectors | None = None
+        # Whose vectors are read is decided now. A damaged vector file is no reason not to read images: asked for
+        # vectors, the dataset says what is wrong with it.
+        self._vectors_made: VectorHead | None = None
+        with suppress(StoreError):
+            self._vectors_made = read_vector_head(store)
 
     @property
     def digest(self) -> str:
@@ -89,9 +93,12 @@ class Dataset:
 
     @property
     def has_vectors(self) -> bool:
-        """Whether there are feature vectors of this very index."""
-        head = read_vector_head(self._store)
-        return head is not None and vectors_follow(head, self.head)
+        """Whether every row has a feature vector."""
+        try:
+            self._opened_vectors()
+        except DatasetError:
+            return False
+        return True
 
     def __len__(self) -> int:
         return self.head.rows
@@ -133,20 +140,20 @@ class Dataset:
 
         Raises:
             IndexError: there is no such row; -1 is the last.
-            DatasetError: there are no vectors, or those of another index.
+            DatasetError: there are no vectors, or not of every row.
             StoreError: the vectors are damaged.
         """
         position = self._position(row)
-        return self._aligned().read(position)
+        return self._opened_vectors().read(position)
 
     def vectors(self) -> NDArray[np.float32]:
         """Return all feature vectors, shape (len(self), dim): 4 bytes a number, and nothing of that size beside it.
 
         Raises:
-            DatasetError: there are no vectors, or those of another index.
+            DatasetError: there are no vectors, or not of every row.
             StoreError: the vectors are damaged.
         """
-        return self._aligned().read_all()
+        return self._opened_vectors().read_all()
 
     def batches(
         self, *, batch_size: int = 32, columns: Sequence[str] | None = None, normalization: Normalization = "none"
@@ -231,9 +238,12 @@ class Dataset:
             raise DatasetError(f"no column {', '.join(map(repr, unknown))}; there are {', '.join(self.columns)}")
         return names
 
-    def _aligned(self) -> AlignedVectors:
+    def _opened_vectors(self) -> AlignedVectors | GatheredVectors:
         if self._vectors is None:
-            self._vectors = AlignedVectors(self._store, self.head)
+            self._vectors_made = self._vectors_made or read_vector_head(self._store)
+            if self._vectors_made is None:
+                raise DatasetError(f"no feature vectors in {self._store.url}; set features.extractor and run again")
+            self._vectors = open_vectors(self._store, self._rows, self.head, self._vectors_made)
         return self._vectors
 
 

@@ -8,7 +8,7 @@ from image_assets.core.errors import CommitConflictError
 from image_assets.core.manifest import Counts
 from image_assets.core.sharding import shard_names
 from image_assets.engines import build_engine
-from image_assets.pipeline.detect import State, detect
+from image_assets.pipeline.detect import PLAIN_RUN, RunOptions, State, detect
 from image_assets.pipeline.embedding import VectorReport, build_vectors
 from image_assets.pipeline.exporting import write_exports
 from image_assets.pipeline.indexing import IndexReport, build_index
@@ -16,6 +16,7 @@ from image_assets.pipeline.logs import log_listing, log_shard
 from image_assets.pipeline.preprocess import ShardConflictsError, ShardReport, preprocess_shards
 from image_assets.settings import Settings
 from image_assets.storage.identity import open_store
+from image_assets.storage.locks import in_use
 
 # Runs that keep overtaking this one on the same shards mean that it is not needed.
 _TRIES = 5
@@ -39,7 +40,10 @@ class RunReport:
 
 
 def run_dataset(
-    settings: Settings, *, allow_deletes: bool = False, recheck: bool = False, on_shard: "OnShard | None" = None
+    settings: Settings,
+    options: RunOptions = PLAIN_RUN,
+    *,
+    on_shard: "OnShard | None" = None,
 ) -> RunReport:
     """Bring a dataset in line with its source; do only what changed.
 
@@ -50,9 +54,7 @@ def run_dataset(
         ImageAssetsError: something is wrong with more than single images.
     """
     started_at = time.monotonic()
-    reports, state = update_shards(
-        settings, shard_names(settings.num_shards), allow_deletes=allow_deletes, recheck=recheck, on_shard=on_shard
-    )
+    reports, state = update_shards(settings, shard_names(settings.num_shards), options, on_shard=on_shard)
     index = vectors = None
     # Without one published shard there is nothing to assemble, and the reports say why.
     if any(report.published for report in reports):
@@ -70,9 +72,8 @@ def run_dataset(
 def update_shards(
     settings: Settings,
     shards: Sequence[str],
+    options: RunOptions = PLAIN_RUN,
     *,
-    allow_deletes: bool = False,
-    recheck: bool = False,
     on_shard: "OnShard | None" = None,
 ) -> tuple[list[ShardReport], State]:
     """Bring some shards in line with the source and return their reports in shard order.
@@ -85,12 +86,11 @@ def update_shards(
     reports: dict[str, ShardReport] = {}
     left = list(shards)
     for _ in range(_TRIES):
-        open_store(settings)
-        state = detect(settings, allow_deletes=allow_deletes)
-        log_listing(state)
         try:
-            with build_engine(settings) as engine:
-                for report in preprocess_shards(state, left, engine, recheck=recheck):
+            with in_use(open_store(settings)), build_engine(settings) as engine:
+                state = detect(settings, options)
+                log_listing(state)
+                for report in preprocess_shards(state, left, engine):
                     reports[report.shard] = report
                     log_shard(report)
                     if on_shard is not None:

@@ -9,7 +9,7 @@ from typing import Any
 from tqdm import tqdm
 
 from image_assets.core.sharding import shard_names
-from image_assets.pipeline.detect import State, committed_heads
+from image_assets.pipeline.detect import RunOptions, State, committed_heads
 from image_assets.pipeline.logs import pipeline_log
 from image_assets.pipeline.memory import PeakMemory
 from image_assets.pipeline.metrics import run_metrics
@@ -21,16 +21,14 @@ from image_assets.settings import Settings
 from image_assets.storage.identity import look_into_store
 
 
-def run_summary(
-    settings: Settings, *, allow_deletes: bool, recheck: bool, progress: bool
-) -> tuple[dict[str, Any], RunReport]:
+def run_summary(settings: Settings, options: RunOptions, *, progress: bool) -> tuple[dict[str, Any], RunReport]:
     """Run a dataset and return what to say of it, and the report.
 
     Raises:
         ImageAssetsError: something is wrong with more than single images.
     """
     with PeakMemory() as memory, pipeline_log(settings) as log, _bar(progress) as on_shard:
-        report = run_dataset(settings, allow_deletes=allow_deletes, recheck=recheck, on_shard=on_shard)
+        report = run_dataset(settings, options, on_shard=on_shard)
     published = [shard.head for shard in report.shards if shard.published]
     missing = len(report.shards) - len(published)
     summary: dict[str, Any] = {
@@ -54,19 +52,20 @@ def run_summary(
     return summary, report
 
 
-def plan_summary(settings: Settings, *, allow_deletes: bool) -> dict[str, Any]:
+def plan_summary(settings: Settings, options: RunOptions) -> dict[str, Any]:
     """Return what a run would do.
 
     Raises:
         ImageAssetsError: as a run would.
     """
-    report = plan_dataset(settings, allow_deletes=allow_deletes)
+    report = plan_dataset(settings, options)
     counts = asdict(report.counts)
     counts.pop("failed")
     return {
         "dataset": settings.name,
         **counts,
-        "read_bytes": report.read_bytes,
+        "embedded": report.embedded,
+        "estimated_sec": report.estimated_sec,
         "shards_total": report.shards_total,
         "shards_to_run": len(report.touched),
     }

@@ -60,6 +60,16 @@ def newest_index(settings: Settings, store: Store) -> IndexHead:
     return read_index_head(store, number)
 
 
+def newest_num_shards(settings: Settings, store: Store) -> int:
+    """Return the number of shards that the dataset has now: its newest index's, else that of the settings.
+
+    Raises:
+        StoreError: the store does not answer, or the index is damaged.
+    """
+    number = latest_index(store)
+    return read_index_head(store, number).num_shards if number else settings.num_shards
+
+
 def _index_problems(store: Store, index: IndexHead) -> list[str]:
     rows, digest = digest_of(iter_index(store, index.number))
     if (rows, digest) != (index.rows, index.digest):

@@ -1,6 +1,7 @@
 """What a worker does with a task: read, hash, look up, render, write segments; only manifest rows travel back."""
 
 import hashlib
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,60 +9,86 @@ from typing import Any
 import pyarrow as pa
 
 from image_assets.core.errors import DecodeError, SourceFileError, VanishedError
-from image_assets.core.manifest import FACT_FIELDS, MANIFEST_SCHEMA
-from image_assets.core.sample import FAILED, OK, Rendered
+from image_assets.core.extensions import promises_other_format
+from image_assets.core.forgetting import forgotten_mark
+from image_assets.core.manifest import MANIFEST_SCHEMA, Counts
+from image_assets.core.planning import is_reencoded, way_of
+from image_assets.core.sample import FAILED, OK
 from image_assets.engines.base import Beat
+from image_assets.pipeline.claims import Claim, Claims
+from image_assets.pipeline.outputs import Row, StoredOutputs, made_outputs
 from image_assets.settings import Settings
 from image_assets.sources import build_source
-from image_assets.storage.contents import ContentIndex, Found
-from image_assets.storage.segments import SegmentImage, read_segment, write_segment
+from image_assets.storage.contents import ContentIndex
+from image_assets.storage.segments import SegmentImage, write_segment
 from image_assets.storage.store import Store
 from image_assets.transforms.chain import Renderer
 
 # A segment is cut here, so that a worker holds about twice this much of outputs.
 SEGMENT_BYTES = 16 * 2**20
-
-NEW, CHANGED, KEPT, MOVED = "new", "changed", "kept", "moved"
-Row = dict[str, Any]
+_REMEMBERED_OUTPUTS = 50_000
+_DETAIL_CHARACTERS = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Some images of one shard; ``work`` has WORK_SCHEMA."""
+    """Some images of one shard; ``work`` has WORK_SCHEMA. ``lost`` are tasks of this run that never came back."""
 
+    number: int
     shard: str
     work: pa.Table
+    lost: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class TaskResult:
-    """What became of a task's images: manifest rows, without those that vanished, and how many took which way."""
+    """What became of a task's images: manifest rows, without those that vanished, and the counts of these rows.
+
+    ``deferred`` are images whose bytes another task is working on: (row of WORK_SCHEMA, number of that task).
+    """
 
     rows: pa.Table
-    outcomes: dict[str, int]
-    failed: int
-    decoded: int
+    counts: Counts
     vanished: int
+    busy_sec: float
+    deferred: tuple[tuple[Row, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Bytes that are known to have no output."""
+    """Bytes that are known to have no output; when they were first met and how often they were tried."""
 
     reason: str
     detail: str
+    first_seen: str
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What was known before the run: processed bytes, failures by sha256, marks of forgotten bytes."""
+
+    contents: ContentIndex
+    failures: Mapping[str, Failure]
+    forgotten: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class RunContext:
+    """What is the same for all tasks of a run; ``started_at`` is UTC in ISO 8601."""
+
+    settings: Settings
+    recipe_id: str
+    started_at: str
+    claims: Claims
 
 
 class Preprocessor:
     """The function that an engine runs over tasks. Sent once to each worker; what it opens stays there."""
 
-    def __init__(
-        self, settings: Settings, recipe_id: str, contents: ContentIndex, failures: Mapping[str, Failure]
-    ) -> None:
-        self._settings = settings
-        self._recipe_id = recipe_id
-        self._contents = contents
-        self._failures = dict(failures)
+    def __init__(self, context: RunContext, known: Known) -> None:
+        self._context = context
+        self._known = known
         self._tools: _Tools | None = None
 
     def __call__(self, task: Task, beat: Beat) -> TaskResult:
@@ -70,52 +97,51 @@ class Preprocessor:
         Raises:
             StoreError: a segment cannot be written or read.
         """
+        started_at = time.monotonic()
         if self._tools is None:
-            self._tools = _Tools(self._settings, self._recipe_id)
-        batch = _Batch(self._tools, self._contents, self._failures)
+            self._tools = _Tools(self._context)
+        batch = _Batch(self._tools, self._context, self._known, task)
         for position, work in enumerate(task.work.to_pylist()):
             beat(position)
             batch.take(work)
-        return batch.result()
+        return batch.result(time.monotonic() - started_at)
+
+    def blame(self, task: Task, reason: str, detail: str) -> TaskResult:
+        """Return the result of a task whose one image ended its worker; the image is read and hashed, not decoded."""
+        if self._tools is None:
+            self._tools = _Tools(self._context)
+        batch = _Batch(self._tools, self._context, self._known, task, verdict=DecodeError(reason, detail))
+        batch.take(task.work.to_pylist()[0])
+        return batch.result(0.0)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_tools": None}
 
 
 class _Tools:
-    """What a worker opens once."""
+    """What a worker opens once, and what it made in this run."""
 
-    def __init__(self, settings: Settings, recipe_id: str) -> None:
-        self.recipe_id = recipe_id
-        self.source = build_source(settings.source)
-        self.store = Store(settings.store)
-        self.renderer = Renderer(settings)
-        self.max_bytes = settings.limits.max_file_bytes
-        # Where the outputs lie that this worker made or adopted in this run: copies in later tasks find them here.
-        self.made: dict[str, Found] = {}
-        self._segments: dict[str, list[Row]] = {}
+    def __init__(self, context: RunContext) -> None:
+        self.source = build_source(context.settings.source)
+        self.store = Store(context.settings.store)
+        self.renderer = Renderer(context.settings)
+        self.outputs = StoredOutputs(self.store, context.recipe_id)
+        # Where the outputs of bytes lie that this worker made: copies in later tasks find them here.
+        self.made: dict[str, tuple[str, int]] = {}
 
-    def remember(self, sha256: str, found: Found) -> None:
+    def remember(self, sha256: str, segment: str, row: int) -> None:
         """Note where the outputs of some bytes lie; the oldest of very many are forgotten."""
-        self.made[sha256] = found
+        self.made[sha256] = (segment, row)
         if len(self.made) > _REMEMBERED_OUTPUTS:
             self.made.pop(next(iter(self.made)))
 
-    def outputs_at(self, found: Found) -> Row:
-        """Return the manifest columns of outputs that lie in a segment."""
-        if found.segment not in self._segments:
-            if len(self._segments) >= _CACHED_SEGMENTS:
-                self._segments.pop(next(iter(self._segments)))
-            self._segments[found.segment] = read_segment(self.store, self.recipe_id, found.segment).to_pylist()
-        rows = self._segments[found.segment]
-        last = found.row + 1
-        while last < len(rows) and rows[last]["variant"] > 0:
-            last += 1
-        return _output_columns(found.segment, found.row, rows[found.row : last])
 
+class _DeferredError(Exception):
+    """The bytes are another task's."""
 
-_CACHED_SEGMENTS = 16
-_REMEMBERED_OUTPUTS = 50_000
+    def __init__(self, owner: int) -> None:
+        super().__init__(f"task {owner} has these bytes")
+        self.owner = owner
 
 
 @dataclass(slots=True)
@@ -123,88 +149,158 @@ class _Batch:
     """The images of one task on their way."""
 
     tools: _Tools
-    contents: ContentIndex
-    failures: dict[str, Failure]
+    context: RunContext
+    known: Known
+    task: Task
+    # What decoding would come to, when that was seen already.
+    verdict: DecodeError | None = None
     rows: list[Row] = field(default_factory=list)
     waiting: dict[str, tuple[SegmentImage, list[Row]]] = field(default_factory=dict)
     waiting_bytes: int = 0
-    outcomes: dict[str, int] = field(default_factory=lambda: dict.fromkeys((NEW, CHANGED, KEPT, MOVED), 0))
-    failed: int = 0
-    decoded: int = 0
+    claimed: set[str] = field(default_factory=set)
+    deferred: list[tuple[Row, int]] = field(default_factory=list)
+    totals: dict[str, int] = field(default_factory=lambda: dict.fromkeys(Counts.__slots__, 0))
     vanished: int = 0
 
     def take(self, work: Row) -> None:
-        row: Row = {name: work[name] for name in ("key", "bucket", "version", "size_bytes", "label")}
-        row |= {"variants": 0, "output_bytes": 0, "sha256": work["before_sha256"] if work["same_bytes"] else None}
+        row: Row = {name: work[name] for name in ("key", "bucket", "version", "size_bytes", "label", "sha256")}
+        row |= {"variants": 0, "output_bytes": 0, "attempts": 0}
+        decoded = self.totals["decoded"]
         try:
-            how = self._process(work, row)
+            self._process(work, row)
         except VanishedError:
+            self._release(row["sha256"])
             self.vanished += 1
             return
+        except _DeferredError as other:
+            known = {"sha256": row["sha256"], "version": row["version"], "size_bytes": row["size_bytes"]}
+            self.deferred.append(({**work, **known}, other.owner))
+            return
         except (SourceFileError, DecodeError) as error:
-            row |= {"status": FAILED, "reason": error.reason, "detail": error.detail[:500]}
-            how = CHANGED if work["known_key"] else NEW
-            if isinstance(error, DecodeError):
-                self.decoded += 1
-                self.failures[row["sha256"]] = Failure(error.reason, error.detail[:500])
+            self._fail(work, row, error)
+        how = way_of(work, row["sha256"], live=self._is_live(row["sha256"]))
         self.rows.append(row)
-        self.outcomes[how] += 1
-        self.failed += row["status"] == FAILED and how != KEPT
+        self.totals[how] += 1
+        # A failure that was known and stays is no news of this run; one that was tried again is.
+        self.totals["failed"] += row["status"] == FAILED and (how != "kept" or self.totals["decoded"] > decoded)
 
-    def result(self) -> TaskResult:
+    def result(self, busy_sec: float) -> TaskResult:
         self._flush()
+        for row in self.rows:
+            if row["status"] == OK and promises_other_format(row["key"], row["raw_format"]):
+                row["flags"] = sorted({*row["flags"], "wrong_extension"})
         rows = pa.Table.from_pylist(self.rows, schema=MANIFEST_SCHEMA)
-        return TaskResult(rows, self.outcomes, self.failed, self.decoded, self.vanished)
+        return TaskResult(rows, Counts(**self.totals), self.vanished, busy_sec, tuple(self.deferred))
 
-    def _process(self, work: Row, row: Row) -> str:
-        """Fill in the row and return how the image went.
+    def _process(self, work: Row, row: Row) -> None:
+        """Fill in the row.
 
         Raises:
             VanishedError, SourceFileError, DecodeError: as the source and the decoder say.
+            _DeferredError: another task is working on the same bytes.
         """
         data: bytes | None = None
         if row["sha256"] is None:
             data = self._read(work, row)
-        if (how := self._reuse(work, row)) is not None:
-            return how
+        if self._reuse(row) or self._is_taken(work, row):
+            return
+        sha256 = row["sha256"]
         if data is None:
             data = self._read(work, row)
-            if row["version"] != work["version"] and (how := self._reuse(work, row)) is not None:
-                return how
-        self._add(SegmentImage(row["sha256"], self.tools.renderer.render(data, row["sha256"])), row)
-        self.decoded += 1
-        if work["before_sha256"] == row["sha256"]:
-            return how_same(work)
-        return CHANGED if work["known_key"] else NEW
+            if row["sha256"] != sha256:
+                # It changed after it was listed.
+                self._release(sha256)
+                sha256 = row["sha256"]
+                if self._reuse(row) or self._is_taken(work, row):
+                    return
+        self.totals["decoded"] += 1
+        self.totals["reencoded"] += is_reencoded(work, sha256)
+        if self.verdict is not None:
+            raise self.verdict
+        self._add(SegmentImage(sha256, self.tools.renderer.render(data, sha256)), row)
 
     def _read(self, work: Row, row: Row) -> bytes:
-        raw = self.tools.source.read(work["key"], work["locator"], max_bytes=self.tools.max_bytes)
+        limit = self.context.settings.limits.max_file_bytes
+        raw = self.tools.source.read(work["key"], work["locator"], max_bytes=limit)
+        self.totals["read_bytes"] += len(raw.data)
         # Bytes known from the last commit need no hash, unless the file changed after it was listed.
-        if row["sha256"] is None or raw.version != work["version"]:
+        if row["sha256"] is None or raw.version != row["version"]:
             row["sha256"] = hashlib.sha256(raw.data).hexdigest()
+            self.totals["hashed"] += 1
         row["version"], row["size_bytes"] = raw.version, len(raw.data)
         return raw.data
 
-    def _reuse(self, work: Row, row: Row) -> str | None:
-        """Fill in the row from bytes that are already processed and return how it went, or None when they are not."""
-        sha256, live = row["sha256"], True
+    def _reuse(self, row: Row) -> bool:
+        """Fill in the row from bytes that are processed already and return whether they are.
+
+        Raises:
+            SourceFileError: these bytes were forgotten.
+        """
+        sha256 = row["sha256"]
+        if self.known.forgotten and forgotten_mark(sha256) in self.known.forgotten:
+            # Not even their hash is kept.
+            row["sha256"] = None
+            raise SourceFileError("forgotten", "removed by `image-assets forget`; delete the file from the source")
         if sha256 in self.waiting:
             # A copy inside this very task: it gets its columns when the segment is written.
             self.waiting[sha256][1].append(row)
             row["status"] = OK
         elif sha256 in self.tools.made:
-            row |= self.tools.outputs_at(self.tools.made[sha256])
-        elif (failure := self.failures.get(sha256)) is not None:
+            row |= self.tools.outputs.at(*self.tools.made[sha256])
+        elif (failure := self.known.failures.get(sha256)) is not None:
             row |= {"status": FAILED, "reason": failure.reason, "detail": failure.detail}
-        elif (found := self.contents.find(sha256)) is not None:
-            row |= self.tools.outputs_at(found)
-            live = found.live
-            if not live:
-                # From now on these bytes are part of the dataset: a copy that follows is moved.
-                self.tools.remember(sha256, found)
+            row |= {"first_seen": failure.first_seen, "attempts": failure.attempts}
+        elif (found := self.known.contents.find(sha256)) is not None:
+            row |= self.tools.outputs.at(found.segment, found.row)
         else:
-            return None
-        return _how_known(work, sha256, live=live)
+            return False
+        return True
+
+    def _is_taken(self, work: Row, row: Row) -> bool:
+        """Claim the bytes, or fill in the row from what another task made of them and return True.
+
+        Raises:
+            _DeferredError: another task is still working on them.
+        """
+        sha256 = row["sha256"]
+        if not work["twin"] and row["version"] == work["version"]:
+            return False
+        claim: Claim | None = self.context.claims.take(sha256, self.task.number, self.task.lost)
+        if claim is None:
+            self.claimed.add(sha256)
+            return False
+        if claim.segment is not None and claim.row is not None:
+            row |= self.tools.outputs.at(claim.segment, claim.row)
+        elif claim.reason is not None:
+            row |= {"status": FAILED, "reason": claim.reason, "detail": claim.detail}
+            row |= {"first_seen": self.context.started_at, "attempts": 1}
+        else:
+            raise _DeferredError(claim.owner)
+        return True
+
+    def _fail(self, work: Row, row: Row, error: SourceFileError | DecodeError) -> None:
+        detail = error.detail[:_DETAIL_CHARACTERS]
+        same = work["known_key"] and work["before_sha256"] == row["sha256"] and work["first_seen"] is not None
+        row |= {"status": FAILED, "reason": error.reason, "detail": detail}
+        row["first_seen"] = work["first_seen"] if same else self.context.started_at
+        row["attempts"] = 1 + ((work["attempts"] or 0) if same else 0)
+        if row["sha256"] in self.claimed:
+            if isinstance(error, DecodeError):
+                self.context.claims.failed(row["sha256"], error.reason, detail)
+            else:
+                self._release(row["sha256"])
+
+    def _release(self, sha256: str | None) -> None:
+        """Let others have bytes that this task claimed and could not read."""
+        if sha256 in self.claimed:
+            self.claimed.discard(sha256)
+            self.context.claims.release(sha256)
+
+    def _is_live(self, sha256: str | None) -> bool:
+        if sha256 is None:
+            return False
+        found = self.known.contents.find(sha256)
+        return sha256 in self.known.failures or (found is not None and found.live)
 
     def _add(self, image: SegmentImage, row: Row) -> None:
         row["status"] = OK
@@ -216,51 +312,18 @@ class _Batch:
     def _flush(self) -> None:
         if not self.waiting:
             return
-        name = write_segment(self.tools.store, self.tools.recipe_id, [image for image, _ in self.waiting.values()])
+        images = [image for image, _ in self.waiting.values()]
+        name = write_segment(self.tools.store, self.context.recipe_id, images)
         first = 0
+        claimed = []
         for image, rows in self.waiting.values():
-            columns = _columns_of(name, first, image.rendered)
+            columns = made_outputs(name, first, image.rendered)
             for row in rows:
                 row.update(columns)
-            self.tools.remember(image.sha256, Found(name, first, live=True))
+            self.tools.remember(image.sha256, name, first)
+            if image.sha256 in self.claimed:
+                claimed.append((image.sha256, name, first))
             first += len(image.rendered.outputs)
+        if claimed:
+            self.context.claims.made(claimed)
         self.waiting, self.waiting_bytes = {}, 0
-
-
-def how_same(work: Row) -> str:
-    """Return how an image went whose key holds the bytes that it held: a new recipe is a change, no more is not."""
-    return KEPT if work["same_recipe"] else CHANGED
-
-
-def _how_known(work: Row, sha256: str, *, live: bool) -> str:
-    if work["known_key"] and work["before_sha256"] == sha256:
-        return how_same(work)
-    if live:
-        return MOVED
-    return CHANGED if work["known_key"] else NEW
-
-
-def _columns_of(segment: str, first: int, rendered: Rendered) -> Row:
-    facts = rendered.facts.as_dict()
-    rows = [
-        {"output_sha256": output.sha256, "width_px": output.width_px, "height_px": output.height_px,
-         "format": output.format, "output_bytes": len(output.data), **facts}
-        for output in rendered.outputs
-    ]  # fmt: skip
-    return _output_columns(segment, first, rows)
-
-
-def _output_columns(segment: str, first: int, rows: list[Row]) -> Row:
-    plain = rows[0]
-    return {
-        "status": OK,
-        "segment": segment,
-        "row": first,
-        "variants": len(rows),
-        "output_sha256": [row["output_sha256"] for row in rows],
-        "output_bytes": sum(row["output_bytes"] for row in rows),
-        **{name: plain[name] for name in ("width_px", "height_px", "format", *_FACT_NAMES)},
-    }
-
-
-_FACT_NAMES = tuple(field.name for field in FACT_FIELDS)

@@ -1,7 +1,7 @@
 """Which bytes are already processed: a sorted index over every segment of a recipe, mapped into memory."""
 
-import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from image_assets.storage.segments import iter_segments, read_segment
+from image_assets.storage.scratch import scratch_folder
+from image_assets.storage.segments import read_segment
 from image_assets.storage.store import Store
 
 # 40 bytes an image, on disk: a million images take 40 MB of page cache, not of memory.
@@ -57,33 +58,32 @@ class ContentIndex:
         self._entries = None
 
 
-class ContentIndexFile:
-    """Builds a content index in a temporary folder that lives as long as the ``with`` block."""
+@contextmanager
+def content_index(store: Store, recipe_id: str, live: Iterable[str], names: Iterable[str]) -> Iterator[ContentIndex]:
+    """Yield a lookup over segments of a recipe; its file lies in a scratch folder as long as the block lasts.
 
-    def __init__(self, store: Store, recipe_id: str, live: Iterable[str]) -> None:
-        self._store = store
-        self._recipe_id = recipe_id
-        self._live = frozenset(live)
+    Args:
+        live: the segments that the last commits refer to.
+        names: the segments to look into.
 
-    def __enter__(self) -> ContentIndex:
-        """Raises StoreError when a segment is damaged or the store does not answer."""
-        self._folder = tempfile.TemporaryDirectory(prefix="image-assets-")
-        segments = tuple(sorted(iter_segments(self._store, self._recipe_id)))
-        path = Path(self._folder.name) / "contents.npy"
-        pieces = [self._entries(number, name) for number, name in enumerate(segments)]
+    Raises:
+        StoreError: a segment is damaged or the store does not answer.
+    """
+    live, segments = frozenset(live), tuple(sorted(names))
+    with scratch_folder() as folder:
+        path = folder / "contents.npy"
+        pieces = [_entries(store, recipe_id, number, name) for number, name in enumerate(segments)]
         entries = np.concatenate(pieces) if pieces else np.empty(0, _ENTRY)
         # Published segments first among equals, so that a copy left behind by a killed run is not preferred.
-        orphan = np.array([name not in self._live for name in segments], bool)[entries["segment"]]
+        orphan = np.array([name not in live for name in segments], bool)[entries["segment"]]
         np.save(path, entries[np.lexsort((orphan, entries["sha256"]))])
-        return ContentIndex(path, segments, self._live)
+        yield ContentIndex(path, segments, live)
 
-    def __exit__(self, *exc: object) -> None:
-        self._folder.cleanup()
 
-    def _entries(self, number: int, name: str) -> NDArray[np.void]:
-        table = read_segment(self._store, self._recipe_id, name, ["sha256", "variant"])
-        first = pc.equal(table["variant"], 0).to_numpy(zero_copy_only=False)
-        hashes = np.array([bytes.fromhex(text) for text in table["sha256"].filter(first).to_pylist()], "S32")
-        entries = np.empty(len(hashes), _ENTRY)
-        entries["sha256"], entries["segment"], entries["row"] = hashes, number, np.flatnonzero(first)
-        return entries
+def _entries(store: Store, recipe_id: str, number: int, name: str) -> NDArray[np.void]:
+    table = read_segment(store, recipe_id, name, ["sha256", "variant"])
+    first = pc.equal(table["variant"], 0).to_numpy(zero_copy_only=False)
+    hashes = np.array([bytes.fromhex(text) for text in table["sha256"].filter(first).to_pylist()], "S32")
+    entries = np.empty(len(hashes), _ENTRY)
+    entries["sha256"], entries["segment"], entries["row"] = hashes, number, np.flatnonzero(first)
+    return entries

@@ -3,7 +3,7 @@
 import json
 
 from image_assets.core.errors import StoreError
-from image_assets.core.manifest import FORMAT_VERSION, refuse_newer
+from image_assets.core.heads import FORMAT_VERSION, refuse_newer
 from image_assets.settings import Settings
 from image_assets.storage import layout
 from image_assets.storage.store import Store
@@ -19,6 +19,9 @@ def open_store(settings: Settings) -> Store:
     mark = json.dumps({"format_version": FORMAT_VERSION, "dataset": settings.name}).encode()
     if store.exists(layout.STORE) or not store.put_if_absent(layout.STORE, mark):
         _refuse_other(store, settings)
+        if store.get(layout.STORE).to_pybytes() != mark:
+            # From now on there will be files in it that an older version cannot read: it shall say so at once.
+            store.put(layout.STORE, mark)
     return store
 
 

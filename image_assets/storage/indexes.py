@@ -1,6 +1,5 @@
 """Reading and publishing indexes."""
 
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -9,11 +8,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from image_assets.core.errors import CommitConflictError, StoreError
+from image_assets.core.heads import HEAD_KEY
 from image_assets.core.index import INDEX_SCHEMA, IndexHead, index_head_from_json, index_head_to_json
-from image_assets.core.manifest import HEAD_KEY
 from image_assets.storage import layout
+from image_assets.storage.scratch import scratch_folder
 from image_assets.storage.store import Store
 from image_assets.storage.tables import iter_tables, parse_head, read_head
+
+_BLOCK_BYTES = 2**20
 
 
 def latest_index(store: Store) -> int:
@@ -48,8 +50,8 @@ def iter_index(
 @contextmanager
 def staged_index(head: IndexHead, pieces: Iterable[pa.Table]) -> Iterator[Path]:
     """Write an index to a temporary file, one piece in memory at a time, to be judged before it is published."""
-    with tempfile.TemporaryDirectory(prefix="image-assets-") as folder:
-        path = Path(folder) / "index.parquet"
+    with scratch_folder() as folder:
+        path = folder / "index.parquet"
         schema = INDEX_SCHEMA.with_metadata({HEAD_KEY: index_head_to_json(head)})
         with pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True) as writer:
             for piece in pieces:
@@ -81,6 +83,29 @@ def mend_latest_copy(store: Store, number: int) -> None:
         if store.exists(layout.LATEST_INDEX) and _index_head(store, layout.LATEST_INDEX).number == number:
             return
     store.put(layout.LATEST_INDEX, store.get(layout.index(number)).to_pybytes())
+
+
+def replace_index(store: Store, number: int, staged: Path) -> None:
+    """Write a staged index over the one of that number: for forgetting alone, else what is published never changes.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    store.put(layout.index(number), staged)
+
+
+def renew_latest_copy(store: Store, number: int) -> None:
+    """Make ``index.parquet`` a copy of an index, whatever it is now; a block in memory at a time.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    with scratch_folder() as folder:
+        copy = folder / "index.parquet"
+        with store.open(layout.index(number)) as file, copy.open("wb") as target:
+            while block := file.read(_BLOCK_BYTES):
+                target.write(block)
+        store.put(layout.LATEST_INDEX, copy)
 
 
 def _index_head(store: Store, path: str) -> IndexHead:

@@ -10,6 +10,12 @@ MODELS = "models/"
 LOGS = "logs/"
 SEGMENTS = "segments/"
 INDEXES = "index/"
+SHARDS = "shards/"
+VECTORS = "vectors/"
+FORGOTTEN = "forgotten/"
+# Files on their way to their names; nothing else lies there.
+STAGING = "tmp/"
+LOCK = ".lock"
 
 
 def segments_of(recipe_id: str) -> str:
@@ -24,7 +30,7 @@ def segment(recipe_id: str, content_sha256: str) -> str:
 
 def manifests_of(shard: str) -> str:
     """Return the folder of a shard's commits."""
-    return f"shards/{shard}/manifests/"
+    return f"{SHARDS}{shard}/manifests/"
 
 
 def manifest(shard: str, number: int) -> str:
@@ -34,7 +40,7 @@ def manifest(shard: str, number: int) -> str:
 
 def rejected_manifest(shard: str) -> str:
     """Return the path of the last manifest of a shard that its checks refused."""
-    return f"shards/{shard}/rejected.parquet"
+    return f"{SHARDS}{shard}/rejected.parquet"
 
 
 def index(number: int) -> str:
@@ -44,7 +50,7 @@ def index(number: int) -> str:
 
 def vector_chunks_of(extractor_digest: str) -> str:
     """Return the folder of the vectors made by one extractor."""
-    return f"vectors/{extractor_digest[:16]}/"
+    return f"{VECTORS}{extractor_digest[:16]}/"
 
 
 def vector_chunk(extractor_digest: str, content_sha256: str) -> str:
@@ -65,3 +71,28 @@ def content_name_of(path: str) -> str | None:
     """Return the hash in the path of a segment or of a chunk of vectors, None for a file that is neither."""
     found = re.search(r"(?:^|/)([0-9a-f]{64})\.parquet$", path)
     return found[1] if found else None
+
+
+def receipt(number: int) -> str:
+    """Return the path of the receipt of one act of forgetting; numbers start at 1."""
+    return f"{FORGOTTEN}{number:08d}.json"
+
+
+def is_receipt(path: str) -> bool:
+    """Return whether a path is that of a receipt."""
+    return re.search(r"(?:^|/)\d+\.json$", path) is not None
+
+
+def receipt_step(receipt_path: str, name: str) -> str:
+    """Return the path of the note that an unfinished act of forgetting keeps of one step."""
+    return f"{receipt_path.removesuffix('.json')}.{name}.step"
+
+
+def is_step_of(path: str, receipt_path: str) -> bool:
+    """Return whether a path is that of a note of the act of forgetting with this receipt."""
+    return path.startswith(receipt_path.removesuffix("json")) and path.endswith(".step")
+
+
+def is_pipeline_log(name: str) -> bool:
+    """Return whether a file name is that of the pipeline's log, or of one that was rotated away."""
+    return re.fullmatch(r"pipeline\.log(?:\.\d+)?", name) is not None

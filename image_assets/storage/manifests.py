@@ -1,10 +1,14 @@
 """Reading and committing the manifests of a shard."""
 
+import pyarrow as pa
+
 from image_assets.core.errors import CommitConflictError
 from image_assets.core.manifest import MANIFEST_SCHEMA, Manifest, ManifestHead, head_from_json, head_to_json
 from image_assets.storage import layout
 from image_assets.storage.store import Store
 from image_assets.storage.tables import parse_head, read_head, read_table, to_parquet
+
+_SINCE_VERSION_2 = ("first_seen", "attempts")
 
 
 def latest_commit(store: Store, shard: str) -> int:
@@ -42,9 +46,20 @@ def read_manifest(store: Store, shard: str, number: int, columns: list[str] | No
     Raises:
         StoreError: it does not exist or is damaged.
     """
-    path = layout.manifest(shard, number)
-    head, rows = read_table(store, path, columns)
-    return Manifest(parse_head(path, head, head_from_json), rows)
+    return _read(store, layout.manifest(shard, number), columns)
+
+
+def segments_of(store: Store, head: ManifestHead) -> frozenset[str]:
+    """Return the names of the segments that a commit refers to.
+
+    Raises:
+        StoreError: the manifest is damaged.
+    """
+    if head.format_version > 1:
+        return frozenset(head.segments)
+    # Version 1 did not name them in the head.
+    rows = read_manifest(store, head.shard, head.number, ["segment"]).rows
+    return frozenset(rows["segment"].unique().drop_null().to_pylist())
 
 
 def commit_manifest(store: Store, manifest: Manifest) -> None:
@@ -81,5 +96,31 @@ def read_rejected(store: Store, shard: str) -> Manifest | None:
     path = layout.rejected_manifest(shard)
     if not store.exists(path):
         return None
-    head, rows = read_table(store, path)
+    return _read(store, path, None)
+
+
+def read_manifest_file(store: Store, path: str, columns: list[str] | None = None) -> Manifest:
+    """Return the manifest at a path, which may be a refused one's.
+
+    Raises:
+        StoreError: it does not exist or is damaged.
+    """
+    return _read(store, path, columns)
+
+
+def replace_manifest(store: Store, path: str, manifest: Manifest) -> None:
+    """Write a manifest over the one at ``path``: for forgetting alone, else what is committed never changes.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    store.put(path, to_parquet(manifest.rows.cast(MANIFEST_SCHEMA), head_to_json(manifest.head)))
+
+
+def _read(store: Store, path: str, columns: list[str] | None) -> Manifest:
+    head, rows = read_table(store, path, columns, optional=_SINCE_VERSION_2)
+    for name in _SINCE_VERSION_2:
+        if name not in rows.column_names and (columns is None or name in columns):
+            column = MANIFEST_SCHEMA.field(name)
+            rows = rows.append_column(column, pa.nulls(len(rows), column.type))
     return Manifest(parse_head(path, head, head_from_json), rows)

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from image_assets.core.errors import StoreError
-from image_assets.core.manifest import FACT_FIELDS, FORMAT_VERSION, HEAD_KEY
+from image_assets.core.heads import FORMAT_VERSION, HEAD_KEY, seal
+from image_assets.core.manifest import FACT_FIELDS
 from image_assets.core.sample import Rendered
 from image_assets.storage import layout
 from image_assets.storage.store import Store
@@ -64,6 +65,33 @@ def read_segment(store: Store, recipe_id: str, name: str, columns: list[str] | N
     """
     columns = columns or [field.name for field in SEGMENT_SCHEMA if field.name != "image"]
     return read_table(store, layout.segment(recipe_id, name), columns)[1].combine_chunks()
+
+
+def read_segment_rows(store: Store, recipe_id: str, name: str, rows: Sequence[int]) -> pa.Table:
+    """Return some rows of a segment, with the images (:data:`SEGMENT_SCHEMA`), in the order asked for.
+
+    Raises:
+        StoreError: it does not exist, is damaged or shorter.
+    """
+    path = layout.segment(recipe_id, name)
+    groups = {group: place for place, group in enumerate(sorted({row // ROW_GROUP_ROWS for row in rows}))}
+    # All row groups but the last are full, and the last stays the last.
+    places = [groups[row // ROW_GROUP_ROWS] * ROW_GROUP_ROWS + row % ROW_GROUP_ROWS for row in rows]
+    with store.open(path) as file, open_parquet(path, file, ["image.bytes"]) as parquet, naming_damage(path):
+        table = parquet.read_row_groups(list(groups), columns=SEGMENT_SCHEMA.names)
+        return table.take(pa.array(places, pa.int64())).replace_schema_metadata(None).cast(SEGMENT_SCHEMA)
+
+
+def write_segment_rows(store: Store, recipe_id: str, rows: pa.Table) -> str:
+    """Write rows of other segments (:data:`SEGMENT_SCHEMA`) as a segment of their own and return its name.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    data = _table_to_bytes(recipe_id, rows)
+    name = hashlib.sha256(data).hexdigest()
+    store.put_if_absent(layout.segment(recipe_id, name), data)
+    return name
 
 
 def iter_images(store: Store, recipe_id: str, name: str) -> Iterator[bytes]:
@@ -155,14 +183,18 @@ def _to_bytes(recipe_id: str, images: Sequence[SegmentImage]) -> bytes:
                     **facts,
                 }
             )
-    head = json.dumps({"format_version": FORMAT_VERSION, "recipe_id": recipe_id}, sort_keys=True).encode()
+    return _table_to_bytes(recipe_id, pa.Table.from_pylist(rows, schema=SEGMENT_SCHEMA))
+
+
+def _table_to_bytes(recipe_id: str, rows: pa.Table) -> bytes:
+    head = seal({"format_version": FORMAT_VERSION, "recipe_id": recipe_id})
     schema = SEGMENT_SCHEMA.with_metadata({HEAD_KEY: head, b"huggingface": _HUGGINGFACE})
     # JPEG and PNG do not shrink further, the other columns do; a dictionary of images would only cost memory.
     compression = {name: "zstd" for name in _leaf_names() if not name.startswith("image.")}
     small = [name for name in _leaf_names() if not name.startswith("image.")]
     sink = io.BytesIO()
     pq.write_table(
-        pa.Table.from_pylist(rows, schema=schema),
+        rows.cast(schema),
         sink,
         row_group_size=ROW_GROUP_ROWS,
         compression={**compression, "image.bytes": "none", "image.path": "none"},

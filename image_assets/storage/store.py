@@ -3,7 +3,7 @@
 import io
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,14 +13,16 @@ from obstore.exceptions import BaseError, NotFoundError
 from obstore.store import LocalStore, MemoryStore, ObjectStore, from_url
 
 from image_assets.core.errors import StoreError
+from image_assets.storage.files import write_whole
 
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """One file of a listing; ``path`` is relative to the store."""
+    """One file of a listing; ``path`` is relative to the store, ``modified_at`` seconds since 1970 by its clock."""
 
     path: str
     size_bytes: int
+    modified_at: float
 
 
 class Store:
@@ -72,6 +74,9 @@ class Store:
             StoreError: it cannot be written.
         """
         with self.translating("write", path):
+            if self.folder is not None:
+                write_whole(self.folder, path, data, replace=True)
+                return
             # In parts a large file is never in memory as a whole; it still appears at once.
             obstore.put(self._store, path, data, use_multipart=None if isinstance(data, Path) else False)
 
@@ -82,6 +87,8 @@ class Store:
             StoreError: it cannot be written.
         """
         with self.translating("write", path):
+            if self.folder is not None:
+                return write_whole(self.folder, path, data, replace=False)
             try:
                 # A multipart upload would not honour the condition.
                 obstore.put(self._store, path, data, mode="create", use_multipart=False)
@@ -102,6 +109,15 @@ class Store:
                 return False
         return True
 
+    def delete(self, path: str) -> None:
+        """Remove a file; one that is gone already is no error.
+
+        Raises:
+            StoreError: it cannot be removed.
+        """
+        with self.translating("delete", path), suppress(NotFoundError, FileNotFoundError):
+            obstore.delete(self._store, path)
+
     def list(self, prefix: str) -> Iterator[StoredFile]:
         """Yield the files below a folder of the store, in no particular order.
 
@@ -111,7 +127,7 @@ class Store:
         with self.translating("list", prefix):
             for chunk in obstore.list(self._store, prefix=prefix):
                 for entry in chunk:
-                    yield StoredFile(entry["path"], entry["size"])
+                    yield StoredFile(entry["path"], entry["size"], entry["last_modified"].timestamp())
 
     @contextmanager
     def translating(self, verb: str, path: str) -> Iterator[None]:

@@ -1,8 +1,7 @@
 """Arrow tables as Parquet files in the store, with a JSON head in the file's metadata."""
 
 import io
-import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -10,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from image_assets.core.errors import StoreError
-from image_assets.core.manifest import HEAD_KEY, refuse_newer
+from image_assets.core.heads import HEAD_KEY, unseal
 from image_assets.storage.store import Store
 
 _Head = TypeVar("_Head")
@@ -44,13 +43,21 @@ def parse_head(path: str, head: bytes, parse: Callable[[bytes], _Head]) -> _Head
         return parse(head)
 
 
-def read_table(store: Store, path: str, columns: list[str] | None = None) -> tuple[bytes, pa.Table]:
+def read_table(
+    store: Store, path: str, columns: list[str] | None = None, *, optional: Collection[str] = ()
+) -> tuple[bytes, pa.Table]:
     """Return the head and the rows of a Parquet file that the platform wrote.
+
+    Args:
+        optional: columns that may be missing, since files of an older format version lack them.
 
     Raises:
         StoreError: the file cannot be read, is damaged, or is none of the platform's.
     """
-    with store.open(path) as file, open_parquet(path, file, columns) as parquet:
+    needed = [name for name in columns if name not in optional] if columns is not None else None
+    with store.open(path) as file, open_parquet(path, file, needed) as parquet:
+        if columns is not None:
+            columns = [name for name in columns if name not in optional or name in parquet.schema_arrow.names]
         with naming_damage(path):
             table = parquet.read(columns=columns)
         return _head(path, parquet), table.replace_schema_metadata(None)
@@ -87,8 +94,7 @@ def open_parquet(path: str, file: pa.NativeFile, columns: list[str] | None = Non
     """
     with naming_damage(path):
         parquet = pq.ParquetFile(file, pre_buffer=False, page_checksum_verification=True)
-        head = json.loads(_head(path, parquet))
-        refuse_newer(int(head["format_version"]), path)
+        unseal(_head(path, parquet), path)
         leaves = [parquet.schema.column(number).path for number in range(len(parquet.schema))]
         if missing := set(columns or ()).difference(parquet.schema_arrow.names, leaves):
             raise StoreError(f"{path} is damaged: it has no column {min(missing)!r}")

@@ -1,8 +1,6 @@
 """Feature vectors: immutable chunks as they are computed, and one file aligned with the newest index."""
 
 import hashlib
-import json
-import tempfile
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,8 +13,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from image_assets.core.errors import StoreError
-from image_assets.core.manifest import FORMAT_VERSION, HEAD_KEY
+from image_assets.core.heads import FORMAT_VERSION, HEAD_KEY, seal, unseal
 from image_assets.storage import layout
+from image_assets.storage.scratch import scratch_folder
 from image_assets.storage.store import Store
 from image_assets.storage.tables import iter_tables, parse_head, read_head, read_table, to_parquet
 
@@ -58,15 +57,37 @@ def iter_vectors(store: Store, *, batch_rows: int = CHUNK_ROWS) -> Iterator[pa.T
     return iter_tables(store, layout.FEATURE_VECTORS, batch_rows=batch_rows)
 
 
-def write_chunk(store: Store, extractor_digest: str, hashes: Sequence[str], vectors: NDArray[np.float32]) -> None:
-    """Keep the vectors of some output images; shape (len(hashes), dim).
+def write_chunk(store: Store, extractor_digest: str, hashes: Sequence[str], vectors: NDArray[np.float32]) -> str:
+    """Keep the vectors of some output images, shape (len(hashes), dim), and return the path of their chunk.
 
     Raises:
         StoreError: it cannot be written.
     """
     table = pa.table({"output_sha256": pa.array(hashes, pa.string()), "vector": _column(vectors)})
-    data = to_parquet(table, json.dumps({"format_version": FORMAT_VERSION}).encode())
-    store.put_if_absent(layout.vector_chunk(extractor_digest, hashlib.sha256(data).hexdigest()), data)
+    data = to_parquet(table, seal({"format_version": FORMAT_VERSION}))
+    path = layout.vector_chunk(extractor_digest, hashlib.sha256(data).hexdigest())
+    store.put_if_absent(path, data)
+    return path
+
+
+def read_chunk_hashes(store: Store, path: str) -> list[str]:
+    """Return the output images' hashes of a chunk, in row order.
+
+    Raises:
+        StoreError: it does not exist or is damaged.
+    """
+    hashes: list[str] = read_table(store, path, ["output_sha256"])[1]["output_sha256"].to_pylist()
+    return hashes
+
+
+def shrink_chunk(store: Store, path: str, mask: NDArray[np.bool_]) -> str:
+    """Write the rows of a chunk that ``mask`` names, one value a row, as a chunk beside it, and return its path.
+
+    Raises:
+        StoreError: the chunk is damaged, or the other cannot be written.
+    """
+    table = read_table(store, path, ["output_sha256", "vector"])[1].filter(pa.array(mask))
+    return write_chunk(store, path.split("/")[-2], table["output_sha256"].to_pylist(), vectors_of(table))
 
 
 class VectorChunks:
@@ -125,11 +146,11 @@ def staged_vectors(head: VectorHead, pieces: Iterable[tuple[pa.Table, NDArray[np
         pieces: index rows (id, output_sha256) and their vectors.
     """
     fields = [("id", pa.string()), ("output_sha256", pa.string()), ("vector", pa.list_(pa.float32(), head.dim))]
-    schema = pa.schema(fields).with_metadata({HEAD_KEY: json.dumps(asdict(head), sort_keys=True).encode()})
+    schema = pa.schema(fields).with_metadata({HEAD_KEY: seal(asdict(head))})
     # Floats of an embedding do not compress, and a dictionary of them would only cost memory.
     options = {"compression": "none", "use_dictionary": False, "write_page_checksum": True}
-    with tempfile.TemporaryDirectory(prefix="image-assets-") as folder:
-        path = Path(folder) / "vectors.parquet"
+    with scratch_folder() as folder:
+        path = folder / "vectors.parquet"
         with pq.ParquetWriter(path, schema, **options) as writer:
             for rows, vectors in pieces:
                 columns = [rows["id"], rows["output_sha256"], _column(vectors)]
@@ -155,7 +176,7 @@ def vectors_of(table: pa.Table) -> NDArray[np.float32]:
 
 
 def _head_from_json(text: bytes) -> VectorHead:
-    return VectorHead(**json.loads(text))
+    return VectorHead(**unseal(text, layout.FEATURE_VECTORS))
 
 
 def _column(vectors: NDArray[np.float32]) -> pa.Array:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from image_assets.core.listing import LISTING_SCHEMA, Listing, fingerprint_of, make_listing, sort_listing
 from image_assets.core.manifest import MANIFEST_SCHEMA, Manifest, ManifestHead
-from image_assets.core.planning import plan_shard
+from image_assets.core.planning import Rules, plan_shard, twin_sizes, way_of
 from image_assets.core.sharding import bucket_of, shard_names
 
 PRESENT = frozenset({"seg"})
@@ -21,19 +21,20 @@ def wanted(entries):
     return Listing(table).with_labels(pa.array(labels, pa.string())).table
 
 
-def committed(entries, recipe="r"):
+def committed(entries, recipe="r", reasons=None):
     """A manifest of {key: (version, label, sha256 or None)}."""
     rows = [
         {"key": key, "bucket": bucket_of(key), "version": version, "size_bytes": 1, "label": label, "sha256": sha,
-         "status": "ok" if sha else "failed", "segment": "seg" if sha else None, "variants": 1, "output_bytes": 1}
+         "status": "ok" if sha else "failed", "segment": "seg" if sha else None, "variants": 1, "output_bytes": 1,
+         "reason": None if sha else (reasons or {}).get(key, "unreadable")}
         for key, (version, label, sha) in entries.items()
     ]  # fmt: skip
     head = ManifestHead("d", "0-of-1", 1, 0, recipe, "f", "t", len(rows), 0, 0, 0.0)
     return Manifest(head, pa.Table.from_pylist(rows, schema=MANIFEST_SCHEMA))
 
 
-def plan(want, have, recipe="r", present=PRESENT):
-    return plan_shard("0-of-1", wanted(want), have, recipe, present)
+def plan(want, have, recipe="r", present=PRESENT, retry=frozenset(), twins=()):
+    return plan_shard("0-of-1", wanted(want), have, Rules(recipe, present, retry, pa.array(twins, pa.int64())))
 
 
 def test_without_a_commit_everything_is_work():
@@ -49,19 +50,52 @@ def test_same_version_and_recipe_is_kept_unread():
 
 def test_another_version_is_read_and_its_bytes_are_not_taken_for_known():
     (work,) = plan({"a": ("2", None)}, committed({"a": ("1", None, "s")})).work.to_pylist()
-    assert (work["known_key"], work["same_bytes"], work["before_sha256"]) == (True, False, "s")
+    assert (work["known_key"], work["sha256"], work["before_sha256"]) == (True, None, "s")
 
 
 def test_another_recipe_is_work_whose_bytes_are_known():
     (work,) = plan({"a": ("1", None)}, committed({"a": ("1", None, "s")}), recipe="other").work.to_pylist()
-    assert (work["same_bytes"], work["before_sha256"]) == (True, "s")
+    assert (work["sha256"], work["before_sha256"], work["same_recipe"]) == ("s", "s", False)
 
 
 def test_a_file_that_was_unreadable_is_kept_until_its_version_changes():
     have = committed({"a": ("1", None, None)})
     assert plan({"a": ("1", None)}, have).work.num_rows == 0
     (work,) = plan({"a": ("2", None)}, have).work.to_pylist()
-    assert work["same_bytes"] is False
+    assert work["sha256"] is None
+
+
+def test_a_failed_image_is_work_again_only_when_its_reason_is_asked_for():
+    have = committed(
+        {"a": ("1", None, None), "b": ("1", None, None), "c": ("1", None, "s")}, reasons={"a": "truncated"}
+    )
+    want = dict.fromkeys("abc", ("1", None))
+    assert plan(want, have, retry=frozenset({"truncated"})).work["key"].to_pylist() == ["a"]
+    assert plan(want, have, retry=frozenset({"bomb"})).work.num_rows == 0
+
+
+def test_sizes_that_several_images_have_are_marked():
+    assert sorted(twin_sizes(pa.chunked_array([[5, 7, 5, 1, 7, 5]])).to_pylist()) == [5, 7]
+    assert plan({"a": ("1", None)}, None, twins=[1]).work["twin"].to_pylist() == [True]
+    assert plan({"a": ("1", None)}, None, twins=[2]).work["twin"].to_pylist() == [False]
+
+
+@pytest.mark.parametrize(
+    ("known_key", "before", "same_recipe", "live", "way"),
+    [
+        (True, "s", True, True, "kept"),
+        (True, "s", True, False, "kept"),  # its segment is gone
+        (True, "s", False, True, "changed"),
+        (True, "other", True, True, "moved"),
+        (True, "other", True, False, "changed"),
+        (True, None, True, False, "changed"),  # could not be read before
+        (False, None, True, True, "moved"),
+        (False, None, True, False, "new"),
+    ],
+)
+def test_the_way_of_an_image(known_key, before, same_recipe, live, way):
+    work = {"known_key": known_key, "before_sha256": before, "same_recipe": same_recipe}
+    assert way_of(work, "s", live=live) == way
 
 
 def test_a_relabel_is_kept_with_the_new_label():

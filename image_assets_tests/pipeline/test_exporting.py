@@ -98,7 +98,7 @@ def test_the_record_says_which_index_each_export_was_made_from(store: Store) -> 
     write_exports(store, ["csv", "hdf5"])
     publish_dataset(store.url, pictures(3))
     write_exports(store, ["csv"])
-    with open_dataset(store.url, index=1) as first, open_dataset(store.url) as second:
+    with open_dataset(store.url, snapshot=1) as first, open_dataset(store.url) as second:
         digests = first.digest, second.digest
     assert json.loads(store.get(RECORD).to_pybytes()) == {
         "csv": {"index_number": 2, "digest": digests[1]},

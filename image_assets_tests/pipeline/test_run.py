@@ -12,7 +12,7 @@ from image_assets.core.errors import CommitConflictError, ConfigError, SourceErr
 from image_assets.core.sharding import bucket_range, buckets_of
 from image_assets.engines import build_engine
 from image_assets.pipeline import run as run_module
-from image_assets.pipeline.detect import detect
+from image_assets.pipeline.detect import RunOptions, detect
 from image_assets.pipeline.planning import plan_dataset
 from image_assets.pipeline.preprocess import preprocess_shards
 from image_assets.pipeline.run import run_dataset
@@ -287,7 +287,7 @@ def test_an_emptied_source_deletes_nothing_unless_confirmed(settings, raw):
     raw.mkdir()
     with pytest.raises(SourceError, match="the dataset holds 5: nothing is deleted"):
         run_dataset(settings())
-    report = run_dataset(settings(), allow_deletes=True)
+    report = run_dataset(settings(), RunOptions(allow_deletes=True))
     assert (counts(report, "removed"), report.index.head.rows) == ((5,), 0)
 
 
@@ -337,7 +337,7 @@ def test_plan_writes_nothing(settings, raw, tmp_path):
     write_images(raw, 5)
     report = plan_dataset(settings())
     size_bytes = sum(path.stat().st_size for path in raw.rglob("*.jpg"))
-    assert (report.counts.new, report.counts.decoded, report.read_bytes) == (5, 5, size_bytes)
+    assert (report.counts.new, report.counts.decoded, report.counts.read_bytes) == (5, 5, size_bytes)
     assert not (tmp_path / "store").exists()
 
 
@@ -364,7 +364,7 @@ def test_verify_finds_a_flipped_bit_and_a_recheck_repairs_it(settings, raw, tmp_
     segment.write_bytes(data)
     assert segment.stem in verify_dataset(settings()).problems[0]
     segment.unlink()
-    report = run_dataset(settings(), recheck=True)
+    report = run_dataset(settings(), RunOptions(recheck=True))
     assert counts(report, "kept", "changed") == (10, 0)
     assert 0 < report.counts.decoded < 10
     assert verify_dataset(settings()).problems == ()

@@ -5,6 +5,7 @@ import hashlib
 import numpy as np
 import pyarrow as pa
 
+from image_assets.core.heads import FORMAT_VERSION
 from image_assets.core.index import INDEX_SCHEMA, IndexHead, output_id
 from image_assets.core.manifest import MANIFEST_SCHEMA, Manifest, ManifestHead
 from image_assets.core.sample import Facts, Output, Rendered
@@ -49,7 +50,7 @@ def manifest(count, *, number=1, statuses=None, keys=None, segments=None):
     return Manifest(manifest_head(number=number, images=count), pa.Table.from_pylist(rows, schema=MANIFEST_SCHEMA))
 
 
-def manifest_head(*, number=1, images=0, failed=0, output_bytes=0, seconds=0.0, format_version=1):
+def manifest_head(*, number=1, images=0, failed=0, output_bytes=0, seconds=0.0, format_version=FORMAT_VERSION):
     return ManifestHead(
         dataset="tiny",
         shard=SHARD,
@@ -66,7 +67,7 @@ def manifest_head(*, number=1, images=0, failed=0, output_bytes=0, seconds=0.0, 
     )
 
 
-def index_head(*, number=1, rows=0, commits=None, format_version=1):
+def index_head(*, number=1, rows=0, commits=None, format_version=FORMAT_VERSION):
     commits = {SHARD: 1} if commits is None else commits
     return IndexHead(
         dataset="tiny",
@@ -102,7 +103,7 @@ def index_rows(count):
     return pa.Table.from_pylist(rows, schema=INDEX_SCHEMA)
 
 
-def vector_head(*, rows, dim=4, format_version=1):
+def vector_head(*, rows, dim=4, format_version=FORMAT_VERSION):
     return VectorHead("colours", sha256_of("colours"), dim, 1, sha256_of("digest"), rows, format_version)
 
 

@@ -4,8 +4,8 @@ import pickle
 
 import pytest
 
-from image_assets.storage.contents import ContentIndexFile, Found
-from image_assets.storage.segments import write_segment
+from image_assets.storage.contents import Found, content_index
+from image_assets.storage.segments import iter_segments, write_segment
 from image_assets_tests.storage.rows import segment_image, sha256_of
 
 
@@ -13,7 +13,7 @@ def test_present_absent_and_orphan(either):
     live = write_segment(either, "recipe", [segment_image(number, variants=2) for number in range(3)])
     orphan = write_segment(either, "recipe", [segment_image(3)])
     write_segment(either, "other", [segment_image(4)])
-    with ContentIndexFile(either, "recipe", [live]) as contents:
+    with content_index(either, "recipe", [live], iter_segments(either, "recipe")) as contents:
         assert [contents.find(sha256_of(number)) for number in range(5)] == [
             Found(live, 0, live=True),
             Found(live, 2, live=True),
@@ -28,7 +28,7 @@ def test_of_two_copies_the_published_one_is_found(either, first_is_live):
     one = write_segment(either, "recipe", [segment_image(0), segment_image(1)])
     two = write_segment(either, "recipe", [segment_image(2), segment_image(0)])
     live = one if first_is_live else two
-    with ContentIndexFile(either, "recipe", [live]) as contents:
+    with content_index(either, "recipe", [live], iter_segments(either, "recipe")) as contents:
         assert contents.find(sha256_of(0)) == Found(live, 0 if first_is_live else 1, live=True)
 
 
@@ -46,7 +46,7 @@ def test_of_two_copies_the_published_one_is_found(either, first_is_live):
 def test_zero_bytes_in_a_hash_count(either, sha256):
     neighbours = [f"{(int(sha256, 16) + step) % 2**256:064x}" for step in (-256, -1, 1, 256)]
     name = write_segment(either, "recipe", [segment_image(0, sha256=sha256)])
-    with ContentIndexFile(either, "recipe", [name]) as contents:
+    with content_index(either, "recipe", [name], iter_segments(either, "recipe")) as contents:
         assert contents.find(sha256) == Found(name, 0, live=True)
         assert [contents.find(other) for other in neighbours] == [None] * 4
 
@@ -56,20 +56,20 @@ def test_every_one_of_many_hashes_is_found(either):
         write_segment(either, "recipe", [segment_image(number) for number in range(first, first + 200)])
         for first in (0, 200, 400)
     ]
-    with ContentIndexFile(either, "recipe", names) as contents:
+    with content_index(either, "recipe", names, iter_segments(either, "recipe")) as contents:
         found = [contents.find(sha256_of(number)) for number in range(600)]
     assert found == [Found(names[number // 200], number % 200, live=True) for number in range(600)]
 
 
 def test_nothing_is_in_an_empty_one(either):
-    with ContentIndexFile(either, "recipe", []) as contents:
+    with content_index(either, "recipe", [], iter_segments(either, "recipe")) as contents:
         assert contents.find("00" * 32) is None
         assert pickle.loads(pickle.dumps(contents)).find("00" * 32) is None
 
 
 def test_another_process_gets_the_path_and_not_the_entries(either):
     name = write_segment(either, "recipe", [segment_image(number) for number in range(100)])
-    with ContentIndexFile(either, "recipe", [name]) as contents:
+    with content_index(either, "recipe", [name], iter_segments(either, "recipe")) as contents:
         contents.find(sha256_of(1))
         sent = pickle.dumps(contents)
         assert len(sent) < 1000
@@ -78,6 +78,6 @@ def test_another_process_gets_the_path_and_not_the_entries(either):
 
 def test_nothing_is_left_behind(either, scratch):
     write_segment(either, "recipe", [segment_image(0)])
-    with ContentIndexFile(either, "recipe", []):
+    with content_index(either, "recipe", [], iter_segments(either, "recipe")):
         assert list(scratch.iterdir())
     assert list(scratch.iterdir()) == []

@@ -9,10 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from image_assets.core.errors import StoreError
+from image_assets.core.heads import HEAD_KEY
 from image_assets.core.index import index_head_to_json
-from image_assets.core.manifest import HEAD_KEY, head_to_json
+from image_assets.core.manifest import head_to_json
 from image_assets.storage import layout
-from image_assets.storage.contents import ContentIndexFile
+from image_assets.storage.contents import content_index
 from image_assets.storage.indexes import iter_index, publish_index, read_index_head, staged_index
 from image_assets.storage.manifests import (
     commit_manifest,
@@ -22,7 +23,7 @@ from image_assets.storage.manifests import (
     read_manifest_head,
     read_rejected,
 )
-from image_assets.storage.segments import SegmentReader, iter_images, read_segment, write_segment
+from image_assets.storage.segments import SegmentReader, iter_images, iter_segments, read_segment, write_segment
 from image_assets.storage.store import Store
 from image_assets.storage.tables import to_parquet
 from image_assets.storage.vectors import (
@@ -59,7 +60,7 @@ def read_all_images(store, name):
 
 
 def index_contents(store, _):
-    with ContentIndexFile(store, RECIPE, []) as contents:
+    with content_index(store, RECIPE, [], iter_segments(store, RECIPE)) as contents:
         return [contents.find(sha256_of(number)) for number in range(ROWS)]
 
 
@@ -79,7 +80,7 @@ READERS = {
     "read_segment": ("segment", lambda store, name: read_segment(store, RECIPE, name).to_pylist()),
     "iter_images": ("segment", lambda store, name: list(iter_images(store, RECIPE, name))),
     "SegmentReader": ("segment", read_all_images),
-    "ContentIndexFile": ("segment", index_contents),
+    "content_index": ("segment", index_contents),
     "read_vector_head": ("vectors", lambda store, _: read_vector_head(store)),
     "iter_vectors": ("vectors", lambda store, _: [piece.to_pylist() for piece in iter_vectors(store)]),
     "VectorChunks": ("chunk", gather_all),
@@ -91,7 +92,7 @@ ASKS_FIRST = {
     "latest_head",
     "read_rejected",
     "read_vector_head",
-    "ContentIndexFile",
+    "content_index",
     "VectorChunks",
 }
 NAMED_IN_ADVANCE = sorted(READERS.keys() - ASKS_FIRST)
@@ -170,7 +171,7 @@ def test_a_flipped_bit_in_the_rows_is_named(store, reader):
     column = pq.ParquetFile(pa.BufferReader(bytes(data))).metadata.row_group(0).column(0)
     data[column.data_page_offset + column.total_compressed_size // 2] ^= 16
     store.put(path, bytes(data))
-    if path.startswith("segments/") and reader in {"read_segment", "ContentIndexFile"}:
+    if path.startswith("segments/") and reader in {"read_segment", "content_index"}:
         # The first column is the image, which these do not read.
         assert read()
     else:
@@ -194,6 +195,15 @@ def test_a_bit_flipped_anywhere_is_an_error_of_ours_or_does_no_harm_to_the_reade
     assert not any("\n" in text for text in refusals)
 
 
+@pytest.mark.parametrize("reader", READERS)
+def test_a_flipped_bit_in_a_head_is_noticed(store, reader):
+    path, read = prepare(store, reader)
+    head = bytearray(pq.read_metadata(pa.BufferReader(store.get(path))).metadata[HEAD_KEY])
+    head[head.rindex(b":") + 3] ^= 1
+    rewritten(store, path, bytes(head))
+    assert "is damaged" in refusal(read, path)
+
+
 def rewritten(store, path, head):
     """Write the file at ``path`` again under another head."""
     table = pq.read_table(pa.BufferReader(store.get(path)))
@@ -207,12 +217,12 @@ def rewritten(store, path, head):
 def test_a_newer_format_is_refused_in_words(store, reader):
     path, read = prepare(store, reader)
     heads = {
-        "manifest": head_to_json(manifest_head(format_version=2)),
-        "index": index_head_to_json(index_head(format_version=2)),
-        "vectors": json.dumps(asdict(vector_head(rows=ROWS, format_version=2))).encode(),
+        "manifest": head_to_json(manifest_head(format_version=3)),
+        "index": index_head_to_json(index_head(format_version=3)),
+        "vectors": json.dumps(asdict(vector_head(rows=ROWS, format_version=3))).encode(),
     }
-    rewritten(store, path, heads.get(READERS[reader][0], b'{"format_version": 2}'))
-    assert "has format version 2, this image_assets reads up to 1; upgrade it" in refusal(read, path)
+    rewritten(store, path, heads.get(READERS[reader][0], b'{"format_version": 3}'))
+    assert "has format version 3, this image_assets reads up to 2; upgrade it" in refusal(read, path)
 
 
 @pytest.mark.parametrize("reader", READERS)
@@ -240,7 +250,7 @@ def test_a_parquet_file_of_others_is_refused(store, reader):
     assert "was not written by image_assets" in refusal(read, path)
 
 
-@pytest.mark.parametrize("reader", ["SegmentReader", "read_segment", "iter_images", "ContentIndexFile", "VectorChunks"])
+@pytest.mark.parametrize("reader", ["SegmentReader", "read_segment", "iter_images", "content_index", "VectorChunks"])
 def test_a_file_without_a_column_that_is_asked_for_is_damage(store, reader):
     path, read = prepare(store, reader)
     store.put(path, to_parquet(pa.table({"x": [1]}), b'{"format_version": 1}'))

@@ -12,7 +12,7 @@ from image_assets.storage.store import Store
 def test_a_new_store_is_marked_once(settings, tmp_path):
     open_store(settings())
     mark = (tmp_path / "store/store.json").read_bytes()
-    assert json.loads(mark) == {"format_version": 1, "dataset": "tiny"}
+    assert json.loads(mark) == {"format_version": 2, "dataset": "tiny"}
     assert read_identity(open_store(settings())) == "tiny"
     assert (tmp_path / "store/store.json").read_bytes() == mark
 
@@ -22,11 +22,20 @@ def test_looking_marks_nothing(settings, tmp_path):
     assert not (tmp_path / "store").exists()
 
 
+def test_writing_into_a_store_of_version_1_marks_it_for_older_readers(settings, tmp_path):
+    store = Store(settings().store)
+    store.put("store.json", b'{"format_version": 1, "dataset": "tiny"}')
+    look_into_store(settings())
+    assert json.loads(store.get("store.json").to_pybytes())["format_version"] == 1
+    open_store(settings())
+    assert json.loads(store.get("store.json").to_pybytes())["format_version"] == 2
+
+
 @pytest.mark.parametrize("opened", [open_store, look_into_store])
 @pytest.mark.parametrize(
     ("mark", "says"),
     [
-        (b'{"format_version": 2, "dataset": "tiny"}', "has format version 2, this image_assets reads up to 1; upgrade"),
+        (b'{"format_version": 3, "dataset": "tiny"}', "has format version 3, this image_assets reads up to 2; upgrade"),
         (b'{"format_version": 1, "dataset": "other"}', "holds dataset 'other', not 'tiny'; use another store"),
         (b'{"format_version": 1, "data', r"store\.json in store .* is damaged"),
         (b'{"format_version": "x", "dataset": "tiny"}', r"store\.json in store .* is damaged"),

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from image_assets.core.errors import StoreError
+from image_assets.core.heads import FORMAT_VERSION, unseal
 from image_assets.storage import layout
 from image_assets.storage.segments import (
     ROW_GROUP_ROWS,
@@ -110,7 +111,8 @@ def test_the_image_column_is_what_hugging_face_datasets_takes_for_images(local):
     features = json.loads(schema.metadata[b"huggingface"])["info"]["features"]
     assert features == {"image": {"_type": "Image"}}
     assert str(schema.field("image").type) == "struct<bytes: binary, path: string>"
-    assert json.loads(schema.metadata[b"image_assets"]) == {"format_version": 1, "recipe_id": "recipe"}
+    head = unseal(schema.metadata[b"image_assets"], "segment")
+    assert head == {"format_version": FORMAT_VERSION, "recipe_id": "recipe"}
 
 
 def test_duckdb_reads_a_segment_as_it_is(local):

@@ -1,6 +1,7 @@
 """The few verbs of a store, alike on every kind of it."""
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from obstore.exceptions import GenericError
 
 from image_assets.core.errors import StoreError
-from image_assets.storage.store import Store, StoredFile
+from image_assets.storage.store import Store
 
 
 def test_what_is_put_is_got_opened_listed_and_exists(store):
@@ -16,8 +17,17 @@ def test_what_is_put_is_got_opened_listed_and_exists(store):
     assert store.get("a/b/one.bin").to_pybytes() == b"first"
     with store.open("a/b/one.bin") as file:
         assert file.read() == b"first"
-    assert list(store.list("a/")) == [StoredFile("a/b/one.bin", 5)]
+    (listed,) = store.list("a/")
+    assert (listed.path, listed.size_bytes) == ("a/b/one.bin", 5)
+    assert abs(listed.modified_at - time.time()) < 3600
     assert (store.exists("a/b/one.bin"), store.exists("a/b/two.bin"), store.exists("a/b")) == (True, False, False)
+
+
+def test_what_is_deleted_is_gone_and_deleting_it_again_is_no_error(store):
+    store.put("a/one.bin", b"first")
+    store.delete("a/one.bin")
+    store.delete("a/one.bin")
+    assert (store.exists("a/one.bin"), list(store.list(""))) == (False, [])
 
 
 def test_put_replaces_and_put_if_absent_does_not(store):

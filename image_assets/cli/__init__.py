@@ -1,0 +1,23 @@
+"""The command line: parses, calls the pipeline, prints."""
+
+import click
+
+from image_assets.cli.dataset import digest, plan, run, status, verify
+from image_assets.cli.program import Program
+from image_assets.cli.upkeep import quarantine, retry
+
+
+@click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="image-assets")
+def main() -> None:
+    """Turn a folder of raw images into an incremental, checked training set.
+
+    \b
+    image-assets run                                the dataset in data/datasets/photos.yaml
+    image-assets run --input ~/photos               any folder; its state is kept in data/store/
+    image-assets run --config shop.yaml --json      settings from a file, one JSON object on stdout
+    """
+
+
+for command in (run, plan, status, digest, verify, quarantine, retry):
+    main.add_command(command)

@@ -1,0 +1,98 @@
+"""Options that commands share, and the settings that they name."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from image_assets.core.errors import ConfigError
+from image_assets.settings import Settings, dataset_name_for, load_settings, make_settings
+
+SAMPLE_SETTINGS = Path("data/datasets/photos.yaml")
+
+
+def dataset_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that say which dataset, and what of its settings to override."""
+    options = [
+        click.option("--input", "input_dir", metavar="DIR", help="Folder of raw images."),
+        click.option("--config", metavar="YAML", help=f"Settings file [default without --input: {SAMPLE_SETTINGS}]."),
+        click.option("--store", metavar="URL", help="Folder or URL where everything is kept."),
+        click.option("--preset", metavar="NAME", help="Settings to start from: zenml-tutorial or remux."),
+        click.option("--image-size", "--image_size", type=int, metavar="PX", help="Output width and height."),
+        click.option("--augment", is_flag=False, flag_value="true", metavar="[BOOL]",
+                     help="One augmented variant of every image beside the plain one (more: augment.variants)."),
+        click.option("--features", metavar="NAME", help="Feature extractor, or none."),
+        click.option("--shards", type=int, metavar="N", help="Number of shards."),
+        click.option("--workers", type=int, metavar="N", help="Worker processes; 0: none."),
+    ]  # fmt: skip
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout, nothing else.")
+deletes_option = click.option(
+    "--allow-deletes", is_flag=True, help="Confirm that an empty or much smaller source is meant."
+)
+
+
+def settings_from(options: dict[str, Any]) -> Settings:
+    """Return the settings that the options name: a file's, a bare folder's, or the sample dataset's."""
+    overrides = _overrides(options)
+    config = options["config"]
+    if config is None and options["input_dir"] is None:
+        if not SAMPLE_SETTINGS.exists():
+            raise ConfigError(f"no --input and no --config given, and there is no {SAMPLE_SETTINGS} here; give one")
+        config = str(SAMPLE_SETTINGS)
+    if config is not None:
+        return load_settings(Path(config), overrides)
+    folder = Path(_absolute(options["input_dir"]) or "")
+    if not folder.is_dir():
+        what = "is a file, not a folder" if folder.exists() else "does not exist"
+        raise ConfigError(f"--input {options['input_dir']} {what}; name the folder that holds the images")
+    name = dataset_name_for(folder)
+    content = {"name": name, "source": {"path": str(folder)}, "store": f"data/store/{name}"}
+    return make_settings(content, base=Path.cwd(), overrides=overrides, origin="command line")
+
+
+def _overrides(options: dict[str, Any]) -> dict[str, Any]:
+    """Return what the options say, nested like a settings file."""
+    size = options["image_size"]
+    found: dict[str, Any] = {
+        "preset": options["preset"],
+        "source": {"path": _absolute(options["input_dir"])},
+        "store": _absolute(options["store"]),
+        "image": {"width_px": size, "height_px": size},
+        "augment": {"variants": _variants(options["augment"])},
+        "features": {"extractor": options["features"]},
+        "num_shards": options["shards"],
+        "workers": options["workers"],
+    }
+    return _without_none(found)
+
+
+def _absolute(path: str | None) -> str | None:
+    # A path on the command line starts from here, one in a settings file from that file.
+    if path is None or "://" in path:
+        return path
+    if not path:
+        raise ConfigError("an empty path was given; name a folder")
+    try:
+        return str(Path(path).expanduser().absolute())
+    except RuntimeError as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def _variants(text: str | None) -> int | None:
+    if text is None:
+        return None
+    words = {"true": 1, "yes": 1, "1": 1, "false": 0, "no": 0, "0": 0}
+    if text.lower() not in words:
+        raise ConfigError(f"--augment takes True or False, not {text!r}")
+    return words[text.lower()]
+
+
+def _without_none(content: dict[str, Any]) -> dict[str, Any]:
+    nested = {name: _without_none(value) if isinstance(value, dict) else value for name, value in content.items()}
+    return {name: value for name, value in nested.items() if value is not None and value != {}}

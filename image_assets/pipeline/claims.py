@@ -1,0 +1,103 @@
+"""Who decodes bytes that several images of one run may share: the first to ask; the others take what it made."""
+
+import sqlite3
+from collections.abc import Collection, Iterable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+# A claim is a row that its owner inserted first; a place or a reason in it says what became of the bytes.
+_SCHEMA = """
+CREATE TABLE claims (
+    sha256 BLOB PRIMARY KEY, owner INTEGER NOT NULL, segment TEXT, row INTEGER, reason TEXT, detail TEXT
+) WITHOUT ROWID
+"""
+_WAIT_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What is known of some bytes: whose task has them, and where their outputs lie or why there are none."""
+
+    owner: int
+    segment: str | None = None
+    row: int | None = None
+    reason: str | None = None
+    detail: str | None = None
+
+
+class Claims:
+    """The claims of one run, in a file that all workers of this machine open; cheap to send to another process."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._connection: sqlite3.Connection | None = None
+
+    @classmethod
+    def create(cls, path: Path) -> "Claims":
+        """Return new claims in a file that does not exist yet."""
+        with closing(sqlite3.connect(path)) as database:
+            # Readers and a writer do not wait for each other, and every later connection finds it so.
+            database.execute("PRAGMA journal_mode = WAL")
+            database.execute(_SCHEMA)
+        return cls(path)
+
+    def take(self, sha256: str, owner: int, lost: Collection[int]) -> Claim | None:
+        """Claim bytes for a task and return None, or return the claim that another task holds.
+
+        Args:
+            lost: tasks that ended without a result; what they claimed is free again.
+        """
+        key = bytes.fromhex(sha256)
+        with self._open() as database:
+            if database.execute("INSERT OR IGNORE INTO claims (sha256, owner) VALUES (?, ?)", (key, owner)).rowcount:
+                return None
+            found = Claim(
+                *database.execute(
+                    "SELECT owner, segment, row, reason, detail FROM claims WHERE sha256 = ?", (key,)
+                ).fetchone()
+            )
+            if found.segment is not None or found.reason is not None or found.owner not in lost:
+                return found
+            # Two tasks may see the same dead owner: the one whose change counts has the bytes.
+            taken = database.execute(
+                "UPDATE claims SET owner = ? WHERE sha256 = ? AND owner = ?", (owner, key, found.owner)
+            ).rowcount
+        return None if taken else self.take(sha256, owner, lost)
+
+    def made(self, places: Iterable[tuple[str, str, int]]) -> None:
+        """Note where the outputs of claimed bytes lie: (sha256, segment, row) each."""
+        rows = [(segment, row, bytes.fromhex(sha256)) for sha256, segment, row in places]
+        with self._open() as database:
+            database.executemany("UPDATE claims SET segment = ?, row = ? WHERE sha256 = ?", rows)
+
+    def failed(self, sha256: str, reason: str, detail: str) -> None:
+        """Note why claimed bytes have no output."""
+        with self._open() as database:
+            database.execute(
+                "UPDATE claims SET reason = ?, detail = ? WHERE sha256 = ?", (reason, detail, bytes.fromhex(sha256))
+            )
+
+    def release(self, sha256: str) -> None:
+        """Give up a claim."""
+        with self._open() as database:
+            database.execute("DELETE FROM claims WHERE sha256 = ?", (bytes.fromhex(sha256),))
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def __getstate__(self) -> Path:
+        return self._path
+
+    def __setstate__(self, path: Path) -> None:
+        self._path, self._connection = path, None
+
+    def _open(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self._connection = sqlite3.connect(self._path, timeout=_WAIT_S)
+            # It is worth nothing after the run, so it need not survive a crash of the machine.
+            self._connection.execute("PRAGMA synchronous = OFF")
+        return self._connection

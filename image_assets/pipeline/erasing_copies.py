@@ -1,0 +1,83 @@
+"""Taking images out of what was made from a dataset: exports, log lines, what killed processes left behind."""
+
+import fcntl
+import re
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from image_assets.formats.publishing import published_whole
+from image_assets.settings import Settings
+from image_assets.storage import layout
+from image_assets.storage.forgotten import Journal
+from image_assets.storage.scratch import dead_scratch_folders
+from image_assets.storage.store import Store
+from image_assets.storage.trash import find_files, remove_files
+
+_RECORD = re.compile(rb"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} [A-Z]+ ([a-z][a-z0-9_]*) ")
+
+
+def remove_exports(store: Store, journal: Journal) -> None:
+    """Remove every file in ``exports/``; those that are wanted are written again from what stays.
+
+    Raises:
+        StoreError: one cannot be removed.
+    """
+    files = list(store.list(layout.EXPORTS))
+    for file in files:
+        journal.note(file.path)
+    remove_files(store, files)
+
+
+def erase_log_lines(settings: Settings, keys: Iterable[str], journal: Journal) -> None:
+    """Drop what the pipeline logged of some keys.
+
+    The log of an object store lies outside of it, in ``./logs``, maybe with lines of other datasets; it is cleaned
+    here, but not noted in the store.
+
+    Raises:
+        OSError: a log file cannot be written.
+        StoreError: a note cannot be written.
+    """
+    store_folder = Store(settings.store).folder
+    folder = (store_folder or Path.cwd()) / layout.LOGS
+    if not folder.is_dir():
+        return
+    # As the log writes them.
+    needles = [repr(key).encode("utf-8", "backslashreplace") for key in sorted(keys)]
+    # Runs rotate the files under this lock.
+    with (folder / ".rotate.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for left_behind in folder.glob(".image-assets-*.part"):
+            left_behind.unlink()
+        for path in sorted(path for path in folder.iterdir() if layout.is_pipeline_log(path.name)):
+            lines = sum(1 for _ in path.open("rb"))
+            gone = lines - sum(1 for _ in _other_lines(path, settings.name, needles))
+            if gone:
+                if store_folder is not None:
+                    journal.note(path.relative_to(store_folder).as_posix(), rows=gone)
+                with published_whole(path) as part, part.open("wb") as file:
+                    file.writelines(_other_lines(path, settings.name, needles))
+
+
+def remove_leftovers(store: Store) -> None:
+    """Remove what killed processes left behind, which may hold anything: staged files, and scratch folders.
+
+    Raises:
+        StoreError: a file cannot be removed.
+        OSError: a folder cannot be removed.
+    """
+    remove_files(store, find_files(store).staging)
+    for folder in dead_scratch_folders():
+        shutil.rmtree(folder)
+
+
+def _other_lines(path: Path, dataset: str, needles: list[bytes]) -> Iterator[bytes]:
+    """Yield the lines of the records that name none of the keys; a record may go over several lines."""
+    about_them = False
+    with path.open("rb") as file:
+        for line in file:
+            if record := _RECORD.match(line):
+                about_them = record[1].decode() == dataset and any(needle in line for needle in needles)
+            if not about_them:
+                yield line

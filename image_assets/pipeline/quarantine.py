@@ -1,0 +1,79 @@
+"""The images that have no output: why, since when, and how often they were tried."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from image_assets.core.errors import ConfigError
+from image_assets.core.manifest import Manifest, ManifestHead
+from image_assets.core.sample import FAILED, OK, REASONS, WARNINGS
+from image_assets.core.sharding import shard_names
+from image_assets.pipeline.detect import committed_heads
+from image_assets.pipeline.verify import newest_num_shards
+from image_assets.settings import Settings
+from image_assets.storage.identity import look_into_store
+from image_assets.storage.manifests import read_manifest, read_rejected
+from image_assets.storage.store import Store
+
+_COLUMNS = ["key", "reason", "detail", "sha256", "status", "flags", "first_seen", "attempts"]
+
+
+def quarantine_summary(settings: Settings, reasons: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the quarantined images in order of their keys, ready for JSON.
+
+    ``first_seen`` is when these bytes first failed under this key, ``last_seen`` when they were last found in the
+    source by a run that committed or judged their shard; both are UTC in ISO 8601. ``attempts`` counts decodings, and
+    reads of files that cannot be read. Without ``reasons``, images that only have a warning are left out.
+
+    Raises:
+        ConfigError: there is no such reason.
+        StoreError: the store does not answer or is damaged.
+    """
+    known = {**REASONS, **WARNINGS}
+    if unknown := sorted(set(reasons).difference(known)):
+        raise ConfigError(f"unknown reason {unknown[0]!r}; known: {', '.join(known)}")
+    store = look_into_store(settings)
+    entries: list[dict[str, Any]] = []
+    for manifest in _manifests(settings, store):
+        entries += _entries(manifest, frozenset(reasons or REASONS))
+    return {"dataset": settings.name, "quarantine": sorted(entries, key=lambda entry: str(entry["key"]))}
+
+
+def _manifests(settings: Settings, store: Store) -> Iterator[Manifest]:
+    """Yield what is known of each shard: its last commit, or the newer manifest that its checks refused."""
+    shards = shard_names(newest_num_shards(settings, store))
+    heads = committed_heads(store, shards)
+    for shard in shards:
+        rejected = read_rejected(store, shard)
+        head: ManifestHead | None = heads.get(shard)
+        if rejected is not None and (head is None or rejected.head.number > head.number):
+            yield rejected
+        elif head is not None:
+            yield read_manifest(store, shard, head.number, _COLUMNS)
+
+
+def _entries(manifest: Manifest, reasons: frozenset[str]) -> Iterator[dict[str, Any]]:
+    rows: pa.Table = manifest.rows.select(_COLUMNS)
+    failed = rows.filter(pc.and_(pc.equal(rows["status"], FAILED), pc.is_in(rows["reason"], pa.array(sorted(reasons)))))
+    for row in failed.to_pylist():
+        yield _entry(row, row["reason"], row["detail"], manifest.head)
+    if not reasons.intersection(WARNINGS):
+        return
+    fine = rows.filter(pc.and_(pc.equal(rows["status"], OK), pc.greater(pc.list_value_length(rows["flags"]), 0)))
+    for row in fine.to_pylist():
+        for flag in sorted(reasons.intersection(row["flags"]).intersection(WARNINGS)):
+            yield _entry(row, flag, WARNINGS[flag], manifest.head)
+
+
+def _entry(row: dict[str, Any], reason: str, detail: str | None, head: ManifestHead) -> dict[str, Any]:
+    return {
+        "key": row["key"],
+        "reason": reason,
+        "detail": detail,
+        "sha256": row["sha256"],
+        "first_seen": row["first_seen"] or head.created_at,
+        "last_seen": head.created_at,
+        "attempts": row["attempts"] or 0,
+    }
