@@ -4,7 +4,7 @@ import click
 
 from image_assets.cli.dataset import digest, plan, run, status, verify
 from image_assets.cli.program import Program
-from image_assets.cli.upkeep import quarantine, retry
+from image_assets.cli.upkeep import diff, forget, gc, quarantine, reshard, retry, snapshots, vacuum
 
 
 @click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -19,5 +19,10 @@ def main() -> None:
     """
 
 
-for command in (run, plan, status, digest, verify, quarantine, retry):
+_COMMANDS = (
+    *(run, plan, status, digest, verify),
+    *(quarantine, retry, reshard),
+    *(snapshots, diff, vacuum, gc, forget),
+)
+for command in _COMMANDS:
     main.add_command(command)

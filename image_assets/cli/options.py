@@ -53,7 +53,13 @@ def settings_from(options: dict[str, Any]) -> Settings:
         raise ConfigError(f"--input {options['input_dir']} {what}; name the folder that holds the images")
     name = dataset_name_for(folder)
     content = {"name": name, "source": {"path": str(folder)}, "store": f"data/store/{name}"}
-    return make_settings(content, base=Path.cwd(), overrides=overrides, origin="command line")
+    settings = make_settings(content, base=Path.cwd(), overrides=overrides, origin="command line")
+    if options["shards"] is None:
+        from image_assets.pipeline.resharding import stored_num_shards, with_shards
+
+        # No file says how many shards it has, so its store does.
+        settings = with_shards(settings, stored_num_shards(settings))
+    return settings
 
 
 def _overrides(options: dict[str, Any]) -> dict[str, Any]:

@@ -1,10 +1,11 @@
 """Commands that look after a dataset: failed images, shards, snapshots, space, and what must be forgotten."""
 
+from pathlib import Path
 from typing import Any
 
 import click
 
-from image_assets.cli.options import dataset_options, json_option, settings_from
+from image_assets.cli.options import SAMPLE_SETTINGS, dataset_options, json_option, settings_from
 from image_assets.cli.program import exit_with_status, show, show_table
 
 _reasons_help = "Only images with this reason; may be given several times."
@@ -50,3 +51,134 @@ def retry(reasons: tuple[str, ...], as_json: bool, **options: Any) -> None:
     summary, _ = run_summary(settings, RunOptions(retry=known_reasons(reasons)), progress=not as_json)
     show(summary, as_json=as_json)
     exit_with_status(summary["pipeline_status"])
+
+
+@click.command()
+@dataset_options
+@click.option("--to", "to", type=int, required=True, metavar="N", help="The new number of shards.")
+@json_option
+def reshard(to: int, as_json: bool, **options: Any) -> None:
+    """Give the dataset another number of shards; nothing is read or decoded, and its digest stays.
+
+    The number is written into the settings file; a dataset without one keeps it in its store.
+
+    \b
+    image-assets reshard --config shop.yaml --to 64
+    """
+    from image_assets.pipeline.resharding import reshard_summary, write_num_shards
+
+    settings = settings_from(options)
+    # First: when this is interrupted, the next run goes on to the new number and not back.
+    if options["config"] is not None or options["input_dir"] is None:
+        write_num_shards(Path(options["config"] or SAMPLE_SETTINGS), to)
+    show(reshard_summary(settings, to), as_json=as_json)
+
+
+@click.command()
+@dataset_options
+@json_option
+def snapshots(as_json: bool, **options: Any) -> None:
+    """List the states of the dataset that can still be read, oldest first.
+
+    \b
+    image-assets snapshots --config shop.yaml
+    open_dataset("shop.yaml", snapshot=12)                 reads one of them from Python
+    """
+    from image_assets.pipeline.snapshots import snapshots_summary
+
+    summary = snapshots_summary(settings_from(options))
+    if as_json:
+        show(summary, as_json=True)
+    else:
+        show_table(
+            summary["snapshots"], ["number", "created_at", "rows", "failed", "num_shards", "recipe_id", "digest"]
+        )
+
+
+@click.command()
+@click.argument("older")
+@click.argument("newer")
+@dataset_options
+@json_option
+def diff(older: str, newer: str, as_json: bool, **options: Any) -> None:
+    """Say what changed between two snapshots, each named by its number or the beginning of its digest.
+
+    \b
+    image-assets diff 3 7 --config shop.yaml
+    """
+    from image_assets.pipeline.snapshots import diff_summary
+
+    summary = diff_summary(settings_from(options), older, newer)
+    if as_json:
+        show(summary, as_json=True)
+        return
+    names = ("added", "removed", "changed", "moved", "relabelled")
+    rows = [{"change": name, **described(item)} for name in names for item in summary[name]]
+    show_table(rows, ["change", "key", "from", "to"])
+
+
+@click.command()
+@dataset_options
+@click.option("--keep", type=int, metavar="N", help="Keep the newest N snapshots [default: all].")
+@click.option("--older-than", metavar="AGE", help="Remove snapshots older than this, like 30d or 12h.")
+@click.option("--dry-run", is_flag=True, help="Say what would be removed; remove nothing.")
+@json_option
+def vacuum(keep: int | None, older_than: str | None, dry_run: bool, as_json: bool, **options: Any) -> None:
+    """Remove what no kept snapshot names, and put small segments together.
+
+    The newest snapshot and the last commits always stay. While a run is under way, only what is old and unused goes.
+
+    \b
+    image-assets vacuum --keep 5 --dry-run
+    image-assets vacuum --older-than 30d
+    """
+    from image_assets.pipeline.vacuum import Retention, parse_age, vacuum_summary
+
+    settings = settings_from(options)
+    retention = Retention(keep, parse_age(older_than) if older_than is not None else None)
+    _show_clean_up(vacuum_summary(settings, retention, compact=True, dry_run=dry_run), as_json=as_json)
+
+
+@click.command()
+@dataset_options
+@click.option("--dry-run", is_flag=True, help="Say what would be removed; remove nothing.")
+@json_option
+def gc(dry_run: bool, as_json: bool, **options: Any) -> None:
+    """Remove what killed runs left behind; every snapshot stays."""
+    from image_assets.pipeline.vacuum import Retention, vacuum_summary
+
+    summary = vacuum_summary(settings_from(options), Retention(), compact=False, dry_run=dry_run)
+    _show_clean_up(summary, as_json=as_json)
+
+
+@click.command()
+@click.argument("names", nargs=-1, metavar="KEY|SHA256...")
+@dataset_options
+@json_option
+def forget(names: tuple[str, ...], as_json: bool, **options: Any) -> None:
+    """Remove images from everything that is kept, old snapshots included, and never take their bytes again.
+
+    A key stands for all bytes it ever held, and bytes for all their copies. Without names, an interrupted forgetting
+    is finished. The files in the source are not touched: delete them there.
+
+    \b
+    image-assets forget people/anna.jpg --config shop.yaml
+    """
+    from image_assets.pipeline.forget import forget_summary
+
+    show(forget_summary(settings_from(options), names), as_json=as_json)
+
+
+def described(item: Any) -> dict[str, Any]:
+    """Return one entry of a difference as a table row: a key, or where it came from and went to."""
+    if isinstance(item, str):
+        return {"key": item, "from": None, "to": None}
+    return {"key": None, **item}
+
+
+def _show_clean_up(summary: dict[str, Any], *, as_json: bool) -> None:
+    if not as_json:
+        removed = summary.pop("removed")
+        for file in removed:
+            click.echo(f"{file['size_bytes']:>12}  {file['path']}")
+    show(summary, as_json=as_json)

@@ -4,6 +4,7 @@ import dagster as dg
 
 from image_assets.defs.index_assets import feature_vectors_asset, training_index_asset
 from image_assets.defs.listing_asset import raw_listing_asset
+from image_assets.defs.listing_checks import listing_checks
 from image_assets.defs.names import names_of
 from image_assets.defs.sensor import source_sensor
 from image_assets.defs.shards_asset import image_shards_asset
@@ -19,5 +20,6 @@ def dataset_definitions(settings: Settings) -> dg.Definitions:
     shards = image_shards_asset(settings, names)
     return dg.Definitions(
         assets=[raw_listing_asset(settings, names), shards, *assembled],
+        asset_checks=listing_checks(settings, names),
         sensors=[source_sensor(settings, names, shards, assembled)],
     )

@@ -96,6 +96,26 @@ def log_checks(
         context.log_event(evaluation)
 
 
+def listing_check_event(
+    instance: dg.DagsterInstance, asset: dg.AssetKey, verdict: Verdict
+) -> AssetCheckEvaluation | None:
+    """Return the event for a verdict on the source, or None when the last one said the same."""
+    key = dg.AssetCheckKey(asset, verdict.check)
+    record = instance.event_log_storage.get_latest_asset_check_execution_by_key([key]).get(key)
+    event = record.event.dagster_event if record is not None and record.event is not None else None
+    last = event.event_specific_data if event is not None else None
+    if isinstance(last, AssetCheckEvaluation) and (last.passed, last.description) == (verdict.passed, verdict.sentence):
+        return None
+    return AssetCheckEvaluation(
+        asset_key=asset,
+        check_name=verdict.check,
+        passed=verdict.passed,
+        metadata=dict(verdict.numbers),
+        severity=severity(verdict),
+        description=verdict.sentence,
+    )
+
+
 def silent_output(name: str) -> dg.Output[None]:
     """Return an output that lets the steps after this one run and is no materialization.
 

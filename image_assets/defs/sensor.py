@@ -5,13 +5,22 @@ from collections.abc import Mapping, Sequence
 
 import dagster as dg
 
-from image_assets.core.errors import ImageAssetsError
+from image_assets.checks.base import Verdict
+from image_assets.core.errors import ImageAssetsError, SourceError
 from image_assets.core.index import combine_data_versions
 from image_assets.defs.attempts import Attempts
 from image_assets.defs.index_assets import vector_version
-from image_assets.defs.instance_events import MATERIALIZED, OBSERVED, observation, recorded_version, recorded_versions
+from image_assets.defs.instance_events import (
+    MATERIALIZED,
+    OBSERVED,
+    listing_check_event,
+    observation,
+    recorded_version,
+    recorded_versions,
+)
+from image_assets.defs.listing_checks import unlisted
 from image_assets.defs.names import Names
-from image_assets.pipeline.detect import State, detect
+from image_assets.pipeline.detect import State, look, refuse_loss
 from image_assets.settings import Settings
 
 DATASET_TAG = "image_assets/dataset"
@@ -48,14 +57,19 @@ def source_sensor(
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=f"Lists {settings.source.path} and asks for runs of exactly the shards that changed.",
     )
-    def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+    def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         # Asked before looking: a run that ends meanwhile is then waited for, not taken for one that did nothing.
         busy = _busy(context.instance, names)
         try:
-            state = detect(settings)
+            state = look(settings)
         except ImageAssetsError as error:
             # A missing source is no defect of the sensor: say it in one line and look again at the next tick.
-            return dg.SkipReason(str(error))
+            verdict = unlisted(error) if isinstance(error, SourceError) else None
+            return _skip(context, names, str(error), verdict)
+        try:
+            refuse_loss(state)
+        except SourceError as error:
+            return _skip(context, names, str(error), state.loss)
         return evaluate(context, state, names, busy=busy)
 
     return sensor
@@ -66,11 +80,13 @@ def evaluate(context: dg.SensorEvaluationContext, state: State, names: Names, *,
     settings, now = state.settings, time.time()
     instance = context.instance
     seen = recorded_versions(instance, names.raw_listing, OBSERVED)
-    events = [
+    events: list[dg.AssetObservation | dg.AssetCheckEvaluation] = [
         observation(names.raw_listing, shard, fingerprint, state.wanted.listing.shard(shard).num_rows)
         for shard, fingerprint in state.wanted.fingerprints.items()
         if seen.get(shard) != fingerprint
     ]
+    if state.loss is not None and (told := listing_check_event(instance, names.raw_listing, state.loss)) is not None:
+        events.append(told)
     attempts = Attempts.from_cursor(context.cursor)
     shards = _wanted_shards(instance, state, names)
     assembled = _wanted_assembly(instance, state, names)
@@ -91,6 +107,12 @@ def evaluate(context: dg.SensorEvaluationContext, state: State, names: Names, *,
         skip = _why_nothing(attempts.exhausted(wanted, settings.trigger), wanted)
         return dg.SensorResult(skip_reason=skip, asset_events=events, cursor=after.to_cursor())
     return dg.SensorResult(run_requests=[request], asset_events=events, cursor=after.to_cursor())
+
+
+def _skip(context: dg.SensorEvaluationContext, names: Names, reason: str, verdict: Verdict | None) -> dg.SensorResult:
+    """Return the result of a look that leads to nothing, with the verdict on the source where it is news."""
+    event = listing_check_event(context.instance, names.raw_listing, verdict) if verdict is not None else None
+    return dg.SensorResult(skip_reason=reason, asset_events=[event] if event is not None else [], cursor=context.cursor)
 
 
 def _wanted_shards(instance: dg.DagsterInstance, state: State, names: Names) -> dict[str, str]:

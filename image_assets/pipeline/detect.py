@@ -133,14 +133,7 @@ def detect(settings: Settings, options: RunOptions = PLAIN_RUN) -> State:
         ConfigError: the label file or the recipe is wrong.
     """
     state = look(settings, options)
-    listing = state.wanted.listing
-    if state.loss is not None and state.loss.blocks and not options.allow_deletes:
-        raise SourceError(state.loss.sentence)
-    if not listing.table.num_rows and not options.allow_deletes:
-        others = f" ({listing.ignored} files of other kinds)" if listing.ignored else ""
-        raise SourceError(
-            f"source {settings.source.path} holds no image{others}; put images there or correct source.path"
-        )
+    refuse_loss(state)
     return state
 
 
@@ -208,6 +201,23 @@ def _foreign_heads(settings: Settings, store: Store, index: IndexHead | None) ->
     if index is None or index.num_shards == settings.num_shards:
         return ()
     return tuple(read_manifest_head(store, shard, number) for shard, number in index.commits.items())
+
+
+def refuse_loss(state: State) -> None:
+    """Accept what the source lost, unless it must be confirmed and was not.
+
+    Raises:
+        SourceError: the source is empty, or lost more than the settings allow.
+    """
+    listing = state.wanted.listing
+    if state.options.allow_deletes:
+        return
+    if state.loss is not None and state.loss.blocks:
+        raise SourceError(state.loss.sentence)
+    if not listing.table.num_rows:
+        others = f" ({listing.ignored} files of other kinds)" if listing.ignored else ""
+        where = state.settings.source.path
+        raise SourceError(f"source {where} holds no image{others}; put images there or correct source.path")
 
 
 def judge_loss(store: Store, state: State) -> Verdict | None:

@@ -26,9 +26,18 @@ def previous_manifest(store: Store, shard: str, state: State) -> Manifest | None
     head = state.current(shard)
     if head is not None:
         return read_manifest(store, shard, head.number)
+    return carried_over(store, shard, state.foreign)
+
+
+def carried_over(store: Store, shard: str, others: Iterable[ManifestHead]) -> Manifest | None:
+    """Return what commits of another number of shards hold of a shard's keys, under the head of one of them.
+
+    Raises:
+        StoreError: a manifest is damaged.
+    """
     first, end = bucket_range(shard)
     pieces = []
-    for other in state.foreign:
+    for other in others:
         low, high = bucket_range(other.shard)
         if low < end and first < high:
             pieces.append(read_manifest(store, other.shard, other.number))

@@ -52,8 +52,8 @@ def _is_dead(folder: Path) -> bool:
     try:
         handle = os.open(folder / _IN_USE, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     except FileNotFoundError:
-        # Its process died before it could lock it, or it stems from a version that did not lock.
-        return folder.stat().st_uid == os.getuid()
+        # Its process died before it could lock it, unless it is just being removed.
+        return folder.exists()
     except OSError:
         return False
     try:

@@ -52,7 +52,7 @@ class SmallDaemon:
         for event in said.asset_events:
             self.instance.report_runless_asset_event(event)
         self.cursor = said.cursor
-        observed = [str(event.partition) for event in said.asset_events]
+        observed = [str(event.partition) for event in said.asset_events if isinstance(event, dg.AssetObservation)]
         return Said(list(said.run_requests or ()), said.skip_message, observed)
 
     def run(self, request: dg.RunRequest) -> dg.ExecuteInProcessResult:

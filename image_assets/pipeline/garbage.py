@@ -1,0 +1,204 @@
+"""Which of a store's files are named by what stays, and which by nothing."""
+
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from image_assets.core.index import IndexHead
+from image_assets.core.manifest import Manifest, ManifestHead
+from image_assets.core.sharding import parse_shard
+from image_assets.settings import Settings
+from image_assets.storage.indexes import iter_index
+from image_assets.storage.manifests import read_manifest, read_manifest_head, read_rejected, segments_of
+from image_assets.storage.store import Store, StoredFile
+from image_assets.storage.trash import StoreFiles
+from image_assets.storage.vectors import read_chunk_hashes
+
+# Heads read at once: on an object store each costs a few answers of some 20 ms.
+_READERS = 16
+_Commit = tuple[str, int]
+_Segment = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """A store as it is looked at: only files last of use before ``old_before`` (seconds since 1970) may go.
+
+    That is infinite when nobody else is at work. A numbered file was last of use when the next one took its place.
+    """
+
+    store: Store
+    files: StoreFiles
+    old_before: float
+
+    @property
+    def alone(self) -> bool:
+        """Whether nobody else is at work in the store."""
+        return self.old_before == np.inf
+
+    def is_old(self, file: StoredFile) -> bool:
+        """Return whether a file that nothing names may go."""
+        return file.modified_at < self.old_before
+
+    def young_indexes(self) -> set[int]:
+        """Return the numbers of the indexes that were of use a moment ago."""
+        return self._young(self.files.indexes)
+
+    def young_commits(self) -> set[_Commit]:
+        """Return the commits, (shard, number), that were of use a moment ago."""
+        shards: dict[str, dict[int, StoredFile]] = {}
+        for (shard, number), file in self.files.manifests.items():
+            shards.setdefault(shard, {})[number] = file
+        return {(shard, number) for shard, files in shards.items() for number in self._young(files)}
+
+    def _young(self, files: Mapping[int, StoredFile]) -> set[int]:
+        numbers = sorted(files)
+        young = {number for number in numbers if not self.is_old(files[number])}
+        return young | {number for number, successor in pairwise(numbers) if successor in young}
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What stays.
+
+    ``last`` are the last commits in the layout of the settings, in shard order; ``refused`` the shards whose refused
+    manifest still counts. Of ``segments``, (recipe_id, name), the ``movable`` ones are named by these commits, and
+    else by nothing but the newest snapshot. ``gutted`` snapshots lack a manifest: their own rows tell what they name.
+    """
+
+    snapshots: Mapping[int, IndexHead]
+    commits: Mapping[_Commit, ManifestHead]
+    last: Mapping[str, ManifestHead]
+    refused: frozenset[str]
+    segments: frozenset[_Segment]
+    movable: frozenset[_Segment]
+    gutted: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Garbage:
+    """What goes, in this order, so that nothing is ever named that is gone; ``sparse`` chunks are mostly dead."""
+
+    indexes: list[StoredFile]
+    manifests: list[StoredFile]
+    contents: list[StoredFile]
+    staging: list[StoredFile]
+    sparse: dict[str, NDArray[np.bool_]]
+
+    @property
+    def files(self) -> list[StoredFile]:
+        """All of it, sorted by path."""
+        files = [*self.indexes, *self.manifests, *self.contents, *self.staging]
+        return sorted(files, key=lambda file: file.path)
+
+
+def find_kept(settings: Settings, sight: Sight, snapshots: Mapping[int, IndexHead]) -> Kept:
+    """Return what kept snapshots and the last commits name.
+
+    Raises:
+        StoreError: the store does not answer or something kept is damaged.
+    """
+    store, files = sight.store, sight.files
+    newest = max(snapshots, default=0)
+    layouts = {settings.num_shards, *([snapshots[newest].num_shards] if newest else [])}
+    last = _last_commits(files, layouts)
+    named = {number: set(head.commits.items()) for number, head in snapshots.items()}
+    wanted = set(last.items()).union(sight.young_commits(), *named.values())
+    commits = _read_heads(store, sorted(wanted.intersection(files.manifests)))
+    gutted = frozenset(number for number, names in named.items() if not names.issubset(commits))
+    gutted_segments = {number: _segments_of_rows(store, snapshots[number]) for number in gutted}
+    segments = {commit: _segments_of_commit(store, head) for commit, head in commits.items()}
+    older = {commit for number, names in named.items() if number != newest for commit in names}
+    pinned: set[_Segment] = set().union(*(segments[commit] for commit in older.intersection(commits)))
+    pinned.update(*(names for number, names in gutted_segments.items() if number != newest))
+    refused = dict(_refused(store, files, last))
+    for shard, manifest in refused.items():
+        names = manifest.rows["segment"].unique().drop_null().to_pylist()
+        pinned.update((manifest.head.recipe_id, name) for name in names)
+        # Its number is the next one: until it is taken, the last commit stays as it is.
+        pinned.update(segments.get((shard, last.get(shard, 0)), ()))
+    kept = pinned.union(*segments.values(), *gutted_segments.values())
+    mine = sorted(shard for shard in last if parse_shard(shard)[1] == settings.num_shards)
+    heads = {shard: commits[shard, last[shard]] for shard in mine}
+    movable = set().union(*(segments[shard, last[shard]] for shard in mine)) - pinned
+    return Kept(snapshots, commits, heads, frozenset(refused), frozenset(kept), frozenset(movable), gutted)
+
+
+def find_garbage(sight: Sight, kept: Kept) -> Garbage:
+    """Return what is neither kept nor of use a moment ago.
+
+    Raises:
+        StoreError: the store does not answer or something kept is damaged.
+    """
+    files = sight.files
+    indexes = [file for number, file in files.indexes.items() if number not in kept.snapshots]
+    manifests = [file for commit, file in files.manifests.items() if commit not in kept.commits]
+    manifests += [file for shard, file in files.rejected.items() if shard not in kept.refused and sight.is_old(file)]
+    contents: list[StoredFile] = []
+    sparse: dict[str, NDArray[np.bool_]] = {}
+    # A run under way may take up any segment and any vector that it found; which, only its commits will tell.
+    if sight.alone or sight.store.folder is None:
+        contents += [file for name, file in files.segments.items() if name not in kept.segments and sight.is_old(file)]
+        for path, mask in _live_vectors(sight, kept):
+            if not mask.any() and sight.is_old(files.chunks[path]):
+                contents.append(files.chunks[path])
+            elif 2 * mask.sum() < len(mask):
+                sparse[path] = mask
+    return Garbage(indexes, manifests, contents, [file for file in files.staging if sight.is_old(file)], sparse)
+
+
+def _last_commits(files: StoreFiles, layouts: set[int]) -> dict[str, int]:
+    last: dict[str, int] = {}
+    for shard, number in files.manifests:
+        if parse_shard(shard)[1] in layouts:
+            last[shard] = max(number, last.get(shard, 0))
+    return last
+
+
+def _read_heads(store: Store, commits: list[_Commit]) -> dict[_Commit, ManifestHead]:
+    with ThreadPoolExecutor(_READERS) as readers:
+        heads = readers.map(lambda commit: read_manifest_head(store, *commit), commits)
+        return dict(zip(commits, heads, strict=True))
+
+
+def _refused(store: Store, files: StoreFiles, last: Mapping[str, int]) -> Iterator[tuple[str, Manifest]]:
+    """Yield the refused manifests that the next run will look at."""
+    layouts = {parse_shard(shard)[1] for shard in last}
+    for shard in files.rejected:
+        manifest = read_rejected(store, shard) if parse_shard(shard)[1] in layouts else None
+        if manifest is not None and manifest.head.number > last.get(shard, 0):
+            yield shard, manifest
+
+
+def _segments_of_commit(store: Store, head: ManifestHead) -> set[_Segment]:
+    return {(head.recipe_id, name) for name in segments_of(store, head)}
+
+
+def _segments_of_rows(store: Store, index: IndexHead) -> set[_Segment]:
+    pieces = iter_index(store, index.number, columns=["segment"])
+    return {(index.recipe_id, name) for piece in pieces for name in piece["segment"].unique().to_pylist()}
+
+
+def _live_vectors(sight: Sight, kept: Kept) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+    """Yield each chunk of vectors and which of its rows are of an image that a kept commit or snapshot names."""
+    if not sight.files.chunks:
+        return
+    live = _as_bytes([])
+    for shard, number in kept.commits:
+        outputs = read_manifest(sight.store, shard, number, ["output_sha256"]).rows["output_sha256"]
+        live = np.union1d(live, _as_bytes(pc.list_flatten(outputs).to_pylist()))
+    for number in kept.gutted:
+        for piece in iter_index(sight.store, number, columns=["output_sha256"]):
+            live = np.union1d(live, _as_bytes(piece["output_sha256"].to_pylist()))
+    for path in sorted(sight.files.chunks):
+        yield path, np.isin(_as_bytes(read_chunk_hashes(sight.store, path)), live)
+
+
+def _as_bytes(hashes: list[str]) -> NDArray[np.bytes_]:
+    # 32 bytes each instead of the 113 of a string.
+    return np.frombuffer(bytes.fromhex("".join(hashes)), "S32")
