@@ -1,10 +1,12 @@
 """Who decodes bytes that several images of one run may share: the first to ask; the others take what it made."""
 
 import sqlite3
-from collections.abc import Collection, Iterable
-from contextlib import closing
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from image_assets.core.errors import StoreError
 
 # A claim is a row that its owner inserted first; a place or a reason in it says what became of the bytes.
 _SCHEMA = """
@@ -36,7 +38,7 @@ class Claims:
     @classmethod
     def create(cls, path: Path) -> "Claims":
         """Return new claims in a file that does not exist yet."""
-        with closing(sqlite3.connect(path)) as database:
+        with _naming(path), closing(sqlite3.connect(path)) as database:
             # Readers and a writer do not wait for each other, and every later connection finds it so.
             database.execute("PRAGMA journal_mode = WAL")
             database.execute(_SCHEMA)
@@ -49,7 +51,7 @@ class Claims:
             lost: tasks that ended without a result; what they claimed is free again.
         """
         key = bytes.fromhex(sha256)
-        with self._open() as database:
+        with self._transaction() as database:
             if database.execute("INSERT OR IGNORE INTO claims (sha256, owner) VALUES (?, ?)", (key, owner)).rowcount:
                 return None
             found = Claim(
@@ -68,19 +70,19 @@ class Claims:
     def made(self, places: Iterable[tuple[str, str, int]]) -> None:
         """Note where the outputs of claimed bytes lie: (sha256, segment, row) each."""
         rows = [(segment, row, bytes.fromhex(sha256)) for sha256, segment, row in places]
-        with self._open() as database:
+        with self._transaction() as database:
             database.executemany("UPDATE claims SET segment = ?, row = ? WHERE sha256 = ?", rows)
 
     def failed(self, sha256: str, reason: str, detail: str) -> None:
         """Note why claimed bytes have no output."""
-        with self._open() as database:
+        with self._transaction() as database:
             database.execute(
                 "UPDATE claims SET reason = ?, detail = ? WHERE sha256 = ?", (reason, detail, bytes.fromhex(sha256))
             )
 
     def release(self, sha256: str) -> None:
         """Give up a claim."""
-        with self._open() as database:
+        with self._transaction() as database:
             database.execute("DELETE FROM claims WHERE sha256 = ?", (bytes.fromhex(sha256),))
 
     def close(self) -> None:
@@ -95,9 +97,21 @@ class Claims:
     def __setstate__(self, path: Path) -> None:
         self._path, self._connection = path, None
 
-    def _open(self) -> sqlite3.Connection:
-        if self._connection is None:
-            self._connection = sqlite3.connect(self._path, timeout=_WAIT_S)
-            # It is worth nothing after the run, so it need not survive a crash of the machine.
-            self._connection.execute("PRAGMA synchronous = OFF")
-        return self._connection
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with _naming(self._path):
+            if self._connection is None:
+                self._connection = sqlite3.connect(self._path, timeout=_WAIT_S)
+                # It is worth nothing after the run, so it need not survive a crash of the machine.
+                self._connection.execute("PRAGMA synchronous = OFF")
+            with self._connection:
+                yield self._connection
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Turn what SQLite raises, over a full disk for example, into our error."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise StoreError(f"temporary file {path} cannot be used: {error}; make room there, or set TMPDIR") from error

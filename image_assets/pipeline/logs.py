@@ -5,7 +5,7 @@ import logging
 import logging.handlers
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from image_assets.core.errors import StoreError
@@ -35,7 +35,7 @@ def pipeline_log(settings: Settings) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _rotate(path)
-        handler = logging.handlers.WatchedFileHandler(path, encoding="utf-8", errors="backslashreplace")
+        handler = _LogFile(path, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise StoreError(f"log {path} cannot be written: {error.strerror}; make its folder writable") from error
     handler.setFormatter(logging.Formatter(f"%(asctime)s %(levelname)s {settings.name} %(message)s"))
@@ -47,7 +47,9 @@ def pipeline_log(settings: Settings) -> Iterator[Path]:
         yield path
     finally:
         LOGGER.removeHandler(handler)
-        handler.close()
+        # What a full disk left in its buffer must not hide what the run says.
+        with suppress(OSError):
+            handler.close()
 
 
 def log_listing(state: State) -> None:
@@ -74,6 +76,13 @@ def log_shard(report: ShardReport) -> None:
         if not verdict.passed:
             level = logging.ERROR if verdict.blocks else logging.WARNING
             LOGGER.log(level, "shard %s check %s: %s", report.shard, verdict.check, verdict.sentence)
+
+
+class _LogFile(logging.handlers.WatchedFileHandler):
+    """A log that a full disk cuts short, without a word: the run's own error says what is wrong."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  the name is logging's
+        """Drop the line."""
 
 
 def _rotate(path: Path) -> None:

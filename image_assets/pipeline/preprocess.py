@@ -21,6 +21,7 @@ from image_assets.pipeline.detect import State
 from image_assets.pipeline.outputs import Row
 from image_assets.pipeline.previous import known_before, previous_manifest
 from image_assets.pipeline.work import Preprocessor, RunContext, Task, TaskResult
+from image_assets.storage.forgotten import forgotten_marks
 from image_assets.storage.manifests import commit_manifest, keep_rejected
 from image_assets.storage.scratch import scratch_folder
 from image_assets.storage.store import Store
@@ -204,6 +205,8 @@ class _Run:
         seen = (pending.listed, vanished, self._state.present)
         verdicts = audit_shard(self._state.settings, self._store, manifest, seen)
         published = not any(verdict.blocks for verdict in verdicts)
+        if forgotten_marks(self._store) != self._function.forgotten:
+            raise CommitConflictError(f"images were forgotten while shard {shard} was made")
         if published:
             commit_manifest(self._store, manifest)
         else:

@@ -106,6 +106,11 @@ class Preprocessor:
             batch.take(work)
         return batch.result(time.monotonic() - started_at)
 
+    @property
+    def forgotten(self) -> frozenset[str]:
+        """The marks of forgotten bytes that the workers know."""
+        return self._known.forgotten
+
     def blame(self, task: Task, reason: str, detail: str) -> TaskResult:
         """Return the result of a task whose one image ended its worker; the image is read and hashed, not decoded."""
         if self._tools is None:

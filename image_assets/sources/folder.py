@@ -68,6 +68,10 @@ class FolderSource:
             raise VanishedError(f"{key} was listed and is gone") from error
         except OSError as error:
             raise SourceFileError("unreadable", f"{error.strerror}") from error
+        # Before it becomes a file object, which a folder cannot.
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            os.close(handle)
+            raise SourceFileError("unreadable", "no regular file")
         with os.fdopen(handle, "rb") as file:
             return _read_settled(file, max_bytes)
 
@@ -229,8 +233,6 @@ def _version(status: os.stat_result) -> str:
 def _read_settled(file: BinaryIO, max_bytes: int) -> RawImage:
     handle = file.fileno()
     before = os.fstat(handle)
-    if not stat.S_ISREG(before.st_mode):
-        raise SourceFileError("unreadable", "no regular file")
     if before.st_size > max_bytes:
         raise SourceFileError("too_large", f"{before.st_size} bytes, the limit is {max_bytes}")
     age_s = time.time() - before.st_ctime

@@ -21,7 +21,11 @@ def scratch_folder() -> Iterator[Path]:
     """
     with _birth(fcntl.LOCK_SH):
         folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
-        handle = os.open(folder / _IN_USE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            handle = os.open(folder / _IN_USE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
         fcntl.flock(handle, fcntl.LOCK_EX)
     try:
         yield folder

@@ -10,6 +10,7 @@ import os
 import shutil
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -151,11 +152,8 @@ class Dataset(RuleBasedStateMachine):
     @precondition(lambda self: any(self.raw.rglob("*.*")))
     @rule(writes=st.integers(0, 12), after=st.booleans())
     def killed_run(self, writes, after):
-        with killed_at_write(writes, after=after):
-            try:
-                run_dataset(self.options())
-            except KilledError:
-                pass
+        with killed_at_write(writes, after=after), suppress(KilledError):
+            run_dataset(self.options())
         # What its commits hold is read from the store; which way images go next is left to the plan.
         self.last = None
         self.failing |= {(sha, self.recipe) for sha in self.known_failures()}
