@@ -103,6 +103,9 @@ class LimitSettings(_Section):
         178_956_970, ge=1, description="More declared pixels become `bomb` (the default is Pillow's own hard limit)."
     )
     max_decode_s: float = Field(30.0, gt=0, description="One image may take this long before its worker is stopped.")
+    max_memory_bytes: int = Field(
+        2**30, ge=2**26, description="A worker may take this much for its images; one that needs more is `too_large`."
+    )
 
 
 class FeatureSettings(_Section):

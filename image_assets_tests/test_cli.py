@@ -198,3 +198,140 @@ def test_ctrl_c_leaves_no_process_and_no_traceback(raw, tmp_path):
     _, errors = process.communicate(timeout=30)
     assert process.returncode not in (0, 2, 3)
     assert "Traceback" not in errors
+
+
+ODD_NAMES = [
+    "new\nline.jpg",
+    "-dash.jpg",
+    "日本 é.jpg",
+    "tab\t.jpg",
+    "x" * 251 + ".jpg",
+    "\u202eleft.jpg",
+    "esc\x1b[31m.jpg",
+]
+
+
+def write_odd(folder):
+    """One good image, and bad ones under names that are hard to print."""
+    write_images(folder, 1)
+    for number, name in enumerate(ODD_NAMES):
+        (folder / name).write_bytes(image_bytes(number)[: 200 + number])
+
+
+@pytest.fixture
+def lenient(tmp_path):
+    """A settings file under which bad images stop nothing."""
+    text = "name: odd\nsource: {path: odd}\nstore: s\nfeatures: {extractor: none}\nworkers: 0\nexports: []\n"
+    path = tmp_path / "odd.yaml"
+    path.write_text(f"{text}checks: {{failed_fraction: {{error: 1.0}}}}\n")
+    return path
+
+
+def test_quarantine_is_one_json_object_with_exactly_what_is_promised(cli, lenient, tmp_path):
+    write_odd(tmp_path / "odd")
+    assert cli("run", "--config", lenient).returncode == 3
+    done = cli("quarantine", "--config", lenient, "--json")
+    assert (done.returncode, done.stderr, done.stdout.count("\n")) == (0, "", 1)
+    summary = json.loads(done.stdout)
+    assert (set(summary), summary["dataset"]) == ({"dataset", "quarantine"}, "odd")
+    assert [entry["key"] for entry in summary["quarantine"]] == sorted(ODD_NAMES)
+    for entry in summary["quarantine"]:
+        assert list(entry) == ["key", "reason", "detail", "sha256", "first_seen", "last_seen", "attempts"]
+        assert (entry["reason"], entry["attempts"], len(entry["sha256"])) == ("truncated", 1, 64)
+
+
+def test_quarantine_prints_one_line_an_image_whatever_its_name(cli, lenient, tmp_path):
+    write_odd(tmp_path / "odd")
+    cli("run", "--config", lenient)
+    done = cli("quarantine", "--config", lenient)
+    lines = done.stdout.splitlines()
+    assert (done.returncode, done.stderr, len(lines)) == (0, "", 1 + len(ODD_NAMES))
+    assert lines[0].split() == ["key", "reason", "attempts", "first_seen", "last_seen", "detail"]
+    assert all("truncated" in line for line in lines[1:])
+    assert {line.split("  ")[0] for line in lines[1:]} == {
+        r"new\nline.jpg", "-dash.jpg", "日本 é.jpg", r"tab\t.jpg", "x" * 251 + ".jpg", r"\u202eleft.jpg",
+        r"esc\x1b[31m.jpg",
+    }  # fmt: skip
+
+
+def test_quarantine_and_retry_take_reasons(cli, lenient, tmp_path):
+    write_odd(tmp_path / "odd")
+    (tmp_path / "odd/text.jpg").write_bytes(b"<html>")
+    (tmp_path / "odd/png.jpg").write_bytes(image_bytes(50, kind="PNG"))
+    cli("run", "--config", lenient)
+    options = ("--config", lenient, "--json", "--reason", "not_an_image")
+    retried = cli("retry", *options)
+    assert (retried.returncode, json.loads(retried.stdout)["decoded"]) == (3, 1)
+    listed = json.loads(cli("quarantine", *options, "--reason", "wrong_extension").stdout)["quarantine"]
+    assert [(entry["key"], entry["attempts"]) for entry in listed] == [("png.jpg", 0), ("text.jpg", 2)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["quarantine", "--reason", "magic"], 2, "unknown reason 'magic'; known: zero_bytes"),
+        (["retry", "--reason", "magic"], 2, "unknown reason 'magic'; known: zero_bytes"),
+        (["retry", "--reason", ""], 2, "unknown reason ''; known: zero_bytes"),
+        (["reshard", "--to", "0"], 2, "0 shards are not possible; give 1 to 4096"),
+        (["reshard", "--to", "4097"], 2, "4097 shards are not possible; give 1 to 4096"),
+        (["reshard", "--to", "-1"], 2, "-1 shards are not possible; give 1 to 4096"),
+    ],
+)
+def test_a_mistake_in_looking_after_a_dataset_is_one_line_and_changes_nothing(cli, lenient, raw, arguments, code, says):
+    before = lenient.read_text()
+    for where in (("--config", lenient), ("--input", raw)):
+        done = cli(*arguments, *where)
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (code, "", 1)
+        assert says in done.stderr
+    assert lenient.read_text() == before
+
+
+@pytest.mark.parametrize("arguments", [["retry"], ["reshard"], ["reshard", "--to", "many"]])
+def test_what_a_command_cannot_do_without_is_asked_for(cli, raw, arguments):
+    done = cli(*arguments, "--input", raw)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Usage:" in done.stderr
+
+
+def test_reshard_writes_the_number_into_the_settings_file_and_the_next_run_has_nothing_to_do(cli, raw, tmp_path):
+    config = tmp_path / "shop.yaml"
+    text = "# a shop\nname: shop\nsource: {path: raw}\nstore: kept\nnum_shards: 16 # few\nfeatures: {extractor: none}\n"
+    config.write_text(text)
+    before = json.loads(cli("run", "--config", config, "--json").stdout)
+    # Nothing of the source is needed.
+    raw.rename(tmp_path / "aside")
+    done = cli("reshard", "--config", config, "--to", "64", "--json")
+    (tmp_path / "aside").rename(raw)
+    summary = json.loads(done.stdout)
+    assert (done.returncode, summary["from_shards"], summary["to_shards"], summary["decoded"]) == (0, 16, 64, 0)
+    assert summary["digest"] == before["digest"]
+    assert config.read_text() == text.replace("16", "64")
+    after = json.loads(cli("run", "--config", config, "--json").stdout)
+    assert (after["shards_total"], after["shards_run"], after["decoded"]) == (64, 0, 0)
+    assert after["digest"] == before["digest"]
+
+
+def test_a_folder_without_a_settings_file_stays_at_the_number_that_it_was_given(cli, raw, tmp_path):
+    _, before = run_json(cli, "--input", raw)
+    assert before["shards_total"] == 16
+    done = cli("reshard", "--input", raw, "--to", "5", "--features", "none")
+    assert (done.returncode, "to_shards       5" in done.stdout) == (0, True), done.stderr
+    _, after = run_json(cli, "--input", raw)
+    assert (after["shards_total"], after["shards_run"], after["decoded"]) == (5, 0, 0)
+    assert after["digest"] == before["digest"]
+    _, given = run_json(cli, "--input", raw, "--shards", "3")
+    assert (given["shards_total"], given["decoded"]) == (3, 0)
+
+
+def test_a_lost_source_stops_run_and_plan_in_one_line_that_names_the_way_on(cli, raw):
+    run_json(cli, "--input", raw)
+    for path in sorted(raw.rglob("*.jpg"))[:4]:
+        path.unlink()
+    for command in ("run", "plan"):
+        done = cli(command, "--input", raw, "--features", "none", "--json")
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+        assert "lacks 4 of the images; the dataset holds 6 (67%, allowed are 30%)" in done.stderr
+        assert "--allow-deletes" in done.stderr
+    plan = json.loads(cli("plan", "--input", raw, "--features", "none", "--json", "--allow-deletes").stdout)
+    code, summary = run_json(cli, "--input", raw, "--allow-deletes")
+    assert (code, plan["removed"], summary["removed"], summary["images_processed"]) == (0, 4, 4, 2)

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from image_assets import open_dataset
+from image_assets.pipeline.run import run_dataset
+from image_assets.settings import load_settings
 from image_assets_tests.images import write_image, write_images
 
 REPOSITORY = Path(__file__).parents[1]
@@ -24,15 +26,15 @@ def shop(tmp_path):
         "name: shop\nsource: {path: raw}\nstore: store\nnum_shards: 2\nimage: {width_px: 16, height_px: 16}\n"
         "features: {extractor: colour-moments}\nworkers: 0\n"
     )
-    said(tmp_path, "run")
+    run_dataset(load_settings(tmp_path / "shop.yaml"))
     (raw / "a/0.jpg").rename(raw / "a/renamed.jpg")
     (raw / "b/1.jpg").unlink()
     write_image(raw, "a/2.jpg", 92)
     write_image(raw, "b/new.jpg", 93)
-    said(tmp_path, "run")
+    run_dataset(load_settings(tmp_path / "shop.yaml"))
     (raw / "c").mkdir()
     (raw / "a/4.jpg").rename(raw / "c/4.jpg")
-    said(tmp_path, "run")
+    run_dataset(load_settings(tmp_path / "shop.yaml"))
     return tmp_path
 
 

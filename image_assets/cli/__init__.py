@@ -3,6 +3,7 @@
 import click
 
 from image_assets.cli.dataset import digest, plan, run, status, verify
+from image_assets.cli.inspecting import inspect
 from image_assets.cli.program import Program
 from image_assets.cli.upkeep import diff, forget, gc, quarantine, reshard, retry, snapshots, vacuum
 
@@ -20,7 +21,7 @@ def main() -> None:
 
 
 _COMMANDS = (
-    *(run, plan, status, digest, verify),
+    *(run, plan, status, digest, verify, inspect),
     *(quarantine, retry, reshard),
     *(snapshots, diff, vacuum, gc, forget),
 )

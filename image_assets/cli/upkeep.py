@@ -60,7 +60,8 @@ def retry(reasons: tuple[str, ...], as_json: bool, **options: Any) -> None:
 def reshard(to: int, as_json: bool, **options: Any) -> None:
     """Give the dataset another number of shards; nothing is read or decoded, and its digest stays.
 
-    The number is written into the settings file; a dataset without one keeps it in its store.
+    The number is written into the settings file; a dataset without one keeps it in its store. A running Dagster shows
+    the new partitions when its definitions are reloaded (Deployment > Reload).
 
     \b
     image-assets reshard --config shop.yaml --to 64

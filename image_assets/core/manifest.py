@@ -62,8 +62,9 @@ class Counts:
     key that did not hold them: a rename or a copy). Copies that arrive together are all new, and decoded once.
     ``removed`` keys are gone from the source. ``failed`` of the images that this run looked into have no output.
 
-    Of the images, ``decoded`` were turned into pixels, ``reencoded`` of them for another recipe alone; ``hashed`` had
-    their sha256 computed; ``relabelled`` only got another label. ``read_bytes`` were read from the source.
+    Of the images, ``decoded`` were turned into pixels (copies once), ``reencoded`` needed that for another recipe
+    alone (each copy); ``hashed`` had their sha256 computed; ``relabelled`` only got another label. ``read_bytes``
+    were read from the source.
     """
 
     new: int = 0

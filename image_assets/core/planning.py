@@ -116,9 +116,10 @@ def way_of(work: Mapping[str, Any], sha256: str | None, *, live: bool) -> str:
     return CHANGED if work["known_key"] else NEW
 
 
-def is_reencoded(work: Mapping[str, Any], sha256: str) -> bool:
-    """Return whether an image that is decoded is so for another recipe alone."""
-    return bool(work["known_key"] and work["before_sha256"] == sha256 and not work["same_recipe"])
+def is_reencoded(work: Mapping[str, Any], sha256: str | None) -> bool:
+    """Return whether an image whose bytes have no output with this recipe needs one for the recipe alone."""
+    same = work["known_key"] and sha256 is not None and work["before_sha256"] == sha256
+    return bool(same and not work["same_recipe"])
 
 
 def twin_sizes(sizes: pa.ChunkedArray) -> pa.Array:

@@ -9,7 +9,9 @@ from image_assets.settings import Settings
 
 ENGINES: dict[str, Callable[[Settings], Engine]] = {
     "inline": lambda _: InlineEngine(),
-    "local": lambda settings: LocalEngine(workers=settings.workers, item_timeout_s=settings.limits.max_decode_s),
+    "local": lambda settings: LocalEngine(
+        settings.workers, settings.limits.max_decode_s, settings.limits.max_memory_bytes
+    ),
 }
 
 

@@ -18,6 +18,8 @@ from image_assets.engines.pulse import Pulse
 _START_TIMEOUT_S = 60.0
 # Beats wake nobody, so deadlines are looked at again this often.
 _LOOK_EVERY_S = 0.5
+_THREADS = os.cpu_count() or 1
+_CPU_GRACE_S = 5.0
 # A decoded photo is half a megabyte: by default glibc gives such blocks back to the system and takes them again for
 # each image, a fifth of a worker's time (measured: 2.4 against 1.95 ms an image). Other C libraries ignore this.
 _MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(32 * 2**20), "MALLOC_TRIM_THRESHOLD_": str(128 * 2**20)}
@@ -30,9 +32,10 @@ class LocalEngine:
     and a fresh one does not import the parent's main module (Dagster's costs 100 MB).
     """
 
-    def __init__(self, workers: int, item_timeout_s: float) -> None:
+    def __init__(self, workers: int, item_timeout_s: float, memory_bytes: int = 2**30) -> None:
         self._limit = workers
         self._item_timeout_s = item_timeout_s
+        self._memory_bytes = memory_bytes
         self._workers: list[_Worker] = []
 
     def map(self, function: Callable[[T, Beat], R], tasks: Iterable[T]) -> Iterator[Done[T, R] | Lost[T]]:
@@ -70,7 +73,7 @@ class LocalEngine:
             if not worker.busy:
                 return worker
         if len(self._workers) < self._limit:
-            self._workers.append(_Worker())
+            self._workers.append(_Worker(self._memory_bytes, self._item_timeout_s))
             return self._workers[-1]
         return None
 
@@ -84,7 +87,9 @@ class LocalEngine:
             try:
                 outcome = worker.receive()
             except (EOFError, OSError):
-                yield self._bury(worker, "decoder_crashed", worker.epitaph())
+                epitaph = worker.epitaph()
+                reason = "decoder_timeout" if epitaph.startswith("SIGXCPU") else "decoder_crashed"
+                yield self._bury(worker, reason, epitaph)
             else:
                 yield outcome
         now = time.monotonic()
@@ -107,12 +112,14 @@ _END: Any = object()
 class _Worker:
     """One worker process and what it is on."""
 
-    def __init__(self) -> None:
+    def __init__(self, memory_bytes: int, item_timeout_s: float) -> None:
         ours, theirs = socket.socketpair()
         self.errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
         self.pulse, beats = Pulse.create()
         handles = [theirs.fileno(), beats.fileno()]
-        command = [sys.executable, "-c", _COMMAND, *map(str, handles)]
+        # By the clock it is stopped from here; computing in several threads it may take more of the processor.
+        limits = [str(memory_bytes), str(item_timeout_s * _THREADS + _CPU_GRACE_S)]
+        command = [sys.executable, "-c", _COMMAND, *map(str, handles), *limits]
         try:
             # Its own session, so that Ctrl-C reaches the run alone, which then stops its workers.
             self.process = subprocess.Popen(
@@ -177,4 +184,6 @@ class _Worker:
         self.errors.close()
 
 
-_COMMAND = "import sys; from image_assets.engines.worker import serve; serve(*map(int, sys.argv[1:]))"
+_COMMAND = (
+    "import sys; from image_assets.engines.worker import serve; serve(*map(int, sys.argv[1:4]), float(sys.argv[4]))"
+)

@@ -6,13 +6,26 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from image_assets.core.errors import EngineError, ImageAssetsError
+from image_assets.engines.limits import limit_memory, limit_processor_time
 from image_assets.engines.pulse import Pulse
 
 
-def serve(handle: int, beats: int) -> None:
-    """Serve tasks from the socket with this file descriptor until it closes; leave beats in the file with the other."""
+def serve(handle: int, beats: int, memory_bytes: int, item_s: float) -> None:
+    """Serve tasks from a socket until it closes.
+
+    Args:
+        handle: file descriptor of the socket.
+        beats: file descriptor of the file that beats are left in.
+        memory_bytes: what work may take beyond what the process holds when it gets its function.
+        item_s: processor seconds that one item may take.
+    """
     connection = Connection(handle)
-    beat = Pulse.attach(beats).beat
+    pulse = Pulse.attach(beats)
+
+    def beat(position: int) -> None:
+        limit_processor_time(item_s)
+        pulse.beat(position)
+
     function: Callable[[Any, Callable[[int], None]], Any] = _no_function
     while True:
         try:
@@ -21,6 +34,7 @@ def serve(handle: int, beats: int) -> None:
             return
         if kind == "function":
             function = value
+            limit_memory(memory_bytes)
             continue
         beat(0)
         try:

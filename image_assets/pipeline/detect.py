@@ -220,6 +220,25 @@ def refuse_loss(state: State) -> None:
         raise SourceError(f"source {where} holds no image{others}; put images there or correct source.path")
 
 
+def refuse_vanished(state: State, gone: int) -> None:
+    """Accept that images were gone when they were read, unless so many that the source itself must have gone.
+
+    Args:
+        gone: images of the dataset that were listed and could not be found any more, in all shards so far.
+
+    Raises:
+        SourceError: with what was lost before, these are more than the settings allow.
+    """
+    if not gone or state.loss is None or state.options.allow_deletes:
+        return
+    held, lost = int(state.loss.numbers["held_images"]), int(state.loss.numbers["lost_images"])
+    left = state.wanted.listing.table.num_rows - gone
+    evidence = ListingEvidence(state.settings.source.path, held, lost + gone, left)
+    verdict = LISTING_CHECKS["lost_fraction"](evidence, state.settings.checks)
+    if verdict.blocks:
+        raise SourceError(verdict.sentence)
+
+
 def judge_loss(store: Store, state: State) -> Verdict | None:
     """Return the verdict on how much of the dataset the source no longer has; None when nothing was held.
 

@@ -41,7 +41,8 @@ class VectorsToCome:
 
     def add_stored(self, segment: str, row: int) -> None:
         """Count the outputs of an image that lie in a segment."""
-        self._add(self._outputs.at(segment, row)["output_sha256"])
+        if self._wanted:
+            self._add(self._outputs.at(segment, row)["output_sha256"])
 
     def add_rows(self, rows: pa.Table) -> None:
         """Count the outputs of manifest rows."""

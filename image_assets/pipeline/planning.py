@@ -15,7 +15,7 @@ from image_assets.pipeline.detect import PLAIN_RUN, RunOptions, State, detect
 from image_assets.pipeline.foresight import VectorsToCome, estimate_seconds
 from image_assets.pipeline.preprocess import unchanged_report
 from image_assets.pipeline.previous import known_before, previous_manifest
-from image_assets.pipeline.work import Known
+from image_assets.pipeline.tasks import Known
 from image_assets.settings import Settings
 from image_assets.sources import build_source
 from image_assets.storage.identity import look_into_store
@@ -27,7 +27,9 @@ class PlanReport:
     """What a run would do.
 
     ``counts.failed`` is 0: what fails shows only when it is decoded, and then has no vector. ``embedded`` output
-    images would get one. ``touched`` are the shards that the run would commit.
+    images would get one, fewer when one comes out equal to another that has it (a new recipe need not change every
+    output). ``touched`` are the shards that the run would commit. When the recipe changes while copies of old images
+    arrive, ``read_bytes`` depends on which copy a worker meets first, and can differ a little.
     """
 
     counts: Counts
@@ -92,30 +94,41 @@ class _Foresight:
             if sha256 is None:
                 data = self._source.read(work["key"], work["locator"], max_bytes=self._max_bytes).data
                 sha256, read, hashed = hashlib.sha256(data).hexdigest(), len(data), 1
-            decodes = self._decodes(sha256)
-            if decodes and not read:
-                read = work["size_bytes"]
+            decodes = self._is_unknown(sha256)
+            if decodes and not hashed:
+                read = self._size_read(work)
         except VanishedError:
             return Counts()
         except SourceFileError:
             sha256, decodes = None, False
         if sha256 is not None and forgotten_mark(sha256) in self._known.forgotten:
             sha256, decodes = None, False
+        if decodes:
+            self._decoded.add(sha256)
+            self._vectors.add_new()
         found = self._known.contents.find(sha256) if sha256 is not None else None
-        live = sha256 in self._known.failures or (found is not None and found.live)
-        reencoded = bool(decodes and sha256 is not None and is_reencoded(work, sha256))
+        failed = sha256 in self._known.failures
+        live = failed or (found is not None and found.live)
+        reencoded = not failed and found is None and is_reencoded(work, sha256)
         way = {way_of(work, sha256, live=live): 1}
         return Counts(**way, decoded=decodes, reencoded=reencoded, hashed=hashed, read_bytes=read)
 
-    def _decodes(self, sha256: str) -> bool:
+    def _size_read(self, work: dict[str, Any]) -> int:
+        """Return how many bytes a run would read of an image whose hash is known.
+
+        Raises:
+            SourceFileError: more than the present limit.
+        """
+        size_bytes: int = work["size_bytes"]
+        if size_bytes > self._max_bytes:
+            raise SourceFileError("too_large", f"{size_bytes} bytes, the limit is {self._max_bytes}")
+        return size_bytes
+
+    def _is_unknown(self, sha256: str) -> bool:
         """Return whether a run would decode these bytes: once, however many images have them."""
-        if sha256 in self._decoded or sha256 in self._known.failures:
-            return False
         if forgotten_mark(sha256) in self._known.forgotten:
             return False
         if (found := self._known.contents.find(sha256)) is not None:
             self._vectors.add_stored(found.segment, found.row)
             return False
-        self._decoded.add(sha256)
-        self._vectors.add_new()
-        return True
+        return sha256 not in self._decoded and sha256 not in self._known.failures

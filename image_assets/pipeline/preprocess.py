@@ -17,12 +17,13 @@ from image_assets.core.sample import FAILED
 from image_assets.engines.base import Engine, Lost
 from image_assets.pipeline.audit import audit_shard
 from image_assets.pipeline.claims import Claims
-from image_assets.pipeline.detect import State
+from image_assets.pipeline.detect import State, refuse_vanished
 from image_assets.pipeline.outputs import Row
 from image_assets.pipeline.previous import known_before, previous_manifest
-from image_assets.pipeline.work import Preprocessor, RunContext, Task, TaskResult
+from image_assets.pipeline.tasks import RunContext, Task, TaskResult
+from image_assets.pipeline.work import Preprocessor
 from image_assets.storage.forgotten import forgotten_marks
-from image_assets.storage.manifests import commit_manifest, keep_rejected
+from image_assets.storage.manifests import commit_manifest, drop_rejected, keep_rejected
 from image_assets.storage.scratch import scratch_folder
 from image_assets.storage.store import Store
 
@@ -69,11 +70,12 @@ def preprocess_shards(state: State, shards: Sequence[str], engine: Engine) -> It
         StoreError, SourceError, EngineError: something is wrong with more than one image.
     """
     touched = [shard for shard in shards if state.must_run(shard)]
+    store = Store(state.settings.store)
     for shard in shards:
         if shard not in touched:
+            drop_rejected(store, shard)
             yield unchanged_report(state.heads[shard])
     if touched:
-        store = Store(state.settings.store)
         with known_before(store, state, touched) as known, scratch_folder() as folder:
             started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
             claims = Claims.create(folder / "claims.sqlite")
@@ -115,6 +117,8 @@ class _Run:
         self._again: deque[tuple[str, pa.Table]] = deque()
         self._waiting: dict[int, list[tuple[str, pa.Table]]] = {}
         self._given = 0
+        # Images of the dataset that were listed and gone when they were read.
+        self._gone = 0
         self._in_flight: set[int] = set()
         self._lost: set[int] = set()
 
@@ -200,6 +204,8 @@ class _Run:
                 self._conflicts.append(shard)
 
     def _finish(self, shard: str, pending: _Pending) -> ShardReport:
+        self._gone += sum(result.lost for result in pending.results)
+        refuse_vanished(self._state, self._gone)
         manifest = self._manifest(shard, pending)
         vanished = sum(result.vanished for result in pending.results)
         seen = (pending.listed, vanished, self._state.present)

@@ -10,7 +10,7 @@ from image_assets.core.manifest import Manifest, ManifestHead
 from image_assets.core.sample import FAILED
 from image_assets.core.sharding import bucket_range
 from image_assets.pipeline.detect import State
-from image_assets.pipeline.work import Failure, Known
+from image_assets.pipeline.tasks import Failure, Known
 from image_assets.storage.contents import content_index
 from image_assets.storage.forgotten import forgotten_marks
 from image_assets.storage.manifests import read_manifest, read_rejected, segments_of
@@ -58,7 +58,9 @@ def known_before(store: Store, state: State, shards: Sequence[str]) -> Iterator[
     recipe_id = state.wanted.recipe_id
     failures = known_failures(store, state, shards)
     with content_index(store, recipe_id, live_segments(store, state.base()), state.present) as contents:
-        yield Known(contents, failures, forgotten_marks(store))
+        again = {sha256: failure for sha256, failure in failures.items() if failure.reason in state.options.retry}
+        others = {sha256: failure for sha256, failure in failures.items() if sha256 not in again}
+        yield Known(contents, others, forgotten_marks(store), again)
 
 
 def live_segments(store: Store, heads: Iterable[ManifestHead]) -> set[str]:
@@ -75,8 +77,6 @@ def live_segments(store: Store, heads: Iterable[ManifestHead]) -> set[str]:
 
 def known_failures(store: Store, state: State, shards: Sequence[str]) -> dict[str, Failure]:
     """Return the bytes that this recipe is known to fail on, by sha256: they are not decoded again.
-
-    Left out are the reasons that the run was asked to try again.
 
     Args:
         shards: shards whose refused manifests count too, so that a refused shard does not fail the slow way again.
@@ -98,7 +98,6 @@ def known_failures(store: Store, state: State, shards: Sequence[str]) -> dict[st
             rows = manifest.rows.select(columns)
             rows = rows.filter(pc.and_(pc.equal(rows["status"], FAILED), pc.is_valid(rows["sha256"])))
             for row in rows.to_pylist():
-                if row["reason"] not in state.options.retry:
-                    since = row["first_seen"] or manifest.head.created_at
-                    failures[row["sha256"]] = Failure(row["reason"], row["detail"], since, row["attempts"] or 1)
+                since = row["first_seen"] or manifest.head.created_at
+                failures[row["sha256"]] = Failure(row["reason"], row["detail"], since, row["attempts"] or 1)
     return failures

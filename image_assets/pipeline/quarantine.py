@@ -7,17 +7,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from image_assets.core.errors import ConfigError
+from image_assets.core.index import IndexHead
 from image_assets.core.manifest import Manifest, ManifestHead
 from image_assets.core.sample import FAILED, OK, REASONS, WARNINGS
-from image_assets.core.sharding import shard_names
-from image_assets.pipeline.detect import committed_heads
-from image_assets.pipeline.verify import newest_num_shards
+from image_assets.core.sharding import bucket_range, shard_names
+from image_assets.pipeline.detect import committed_heads, is_outdated
 from image_assets.settings import Settings
 from image_assets.storage.identity import look_into_store
+from image_assets.storage.indexes import latest_index, read_index_head
 from image_assets.storage.manifests import read_manifest, read_rejected
 from image_assets.storage.store import Store
 
-_COLUMNS = ["key", "reason", "detail", "sha256", "status", "flags", "first_seen", "attempts"]
+_COLUMNS = ["key", "bucket", "reason", "detail", "sha256", "status", "flags", "first_seen", "attempts"]
 
 
 def quarantine_summary(settings: Settings, reasons: Sequence[str] = ()) -> dict[str, Any]:
@@ -42,15 +43,33 @@ def quarantine_summary(settings: Settings, reasons: Sequence[str] = ()) -> dict[
 
 
 def _manifests(settings: Settings, store: Store) -> Iterator[Manifest]:
+    """Yield what is known last of each image: in the layout of the newest index, or on the way to the settings' one."""
+    number = latest_index(store)
+    index = read_index_head(store, number) if number else None
+    if index is None or index.num_shards == settings.num_shards:
+        yield from _layout(store, settings.num_shards, index)
+        return
+    newer = list(_layout(store, settings.num_shards, index))
+    yield from newer
+    covered = [bucket_range(manifest.head.shard) for manifest in newer]
+    for manifest in _layout(store, index.num_shards, index):
+        rows = manifest.rows
+        for first, end in covered:
+            rows = rows.filter(pc.or_(pc.less(rows["bucket"], first), pc.greater_equal(rows["bucket"], end)))
+        yield Manifest(manifest.head, rows)
+
+
+def _layout(store: Store, num_shards: int, index: IndexHead | None) -> Iterator[Manifest]:
     """Yield what is known of each shard: its last commit, or the newer manifest that its checks refused."""
-    shards = shard_names(newest_num_shards(settings, store))
+    shards = shard_names(num_shards)
     heads = committed_heads(store, shards)
     for shard in shards:
         rejected = read_rejected(store, shard)
         head: ManifestHead | None = heads.get(shard)
         if rejected is not None and (head is None or rejected.head.number > head.number):
-            yield rejected
-        elif head is not None:
+            if not is_outdated(rejected.head, index, num_shards):
+                yield rejected
+        elif head is not None and not is_outdated(head, index, num_shards):
             yield read_manifest(store, shard, head.number, _COLUMNS)
 
 

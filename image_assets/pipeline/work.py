@@ -2,7 +2,6 @@
 
 import hashlib
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,11 +14,10 @@ from image_assets.core.manifest import MANIFEST_SCHEMA, Counts
 from image_assets.core.planning import is_reencoded, way_of
 from image_assets.core.sample import FAILED, OK
 from image_assets.engines.base import Beat
-from image_assets.pipeline.claims import Claim, Claims
+from image_assets.pipeline.claims import Claim
 from image_assets.pipeline.outputs import Row, StoredOutputs, made_outputs
-from image_assets.settings import Settings
+from image_assets.pipeline.tasks import Known, RunContext, Task, TaskResult
 from image_assets.sources import build_source
-from image_assets.storage.contents import ContentIndex
 from image_assets.storage.segments import SegmentImage, write_segment
 from image_assets.storage.store import Store
 from image_assets.transforms.chain import Renderer
@@ -28,59 +26,6 @@ from image_assets.transforms.chain import Renderer
 SEGMENT_BYTES = 16 * 2**20
 _REMEMBERED_OUTPUTS = 50_000
 _DETAIL_CHARACTERS = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """Some images of one shard; ``work`` has WORK_SCHEMA. ``lost`` are tasks of this run that never came back."""
-
-    number: int
-    shard: str
-    work: pa.Table
-    lost: frozenset[int] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class TaskResult:
-    """What became of a task's images: manifest rows, without those that vanished, and the counts of these rows.
-
-    ``deferred`` are images whose bytes another task is working on: (row of WORK_SCHEMA, number of that task).
-    """
-
-    rows: pa.Table
-    counts: Counts
-    vanished: int
-    busy_sec: float
-    deferred: tuple[tuple[Row, int], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Bytes that are known to have no output; when they were first met and how often they were tried."""
-
-    reason: str
-    detail: str
-    first_seen: str
-    attempts: int
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What was known before the run: processed bytes, failures by sha256, marks of forgotten bytes."""
-
-    contents: ContentIndex
-    failures: Mapping[str, Failure]
-    forgotten: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
-class RunContext:
-    """What is the same for all tasks of a run; ``started_at`` is UTC in ISO 8601."""
-
-    settings: Settings
-    recipe_id: str
-    started_at: str
-    claims: Claims
 
 
 class Preprocessor:
@@ -166,6 +111,7 @@ class _Batch:
     deferred: list[tuple[Row, int]] = field(default_factory=list)
     totals: dict[str, int] = field(default_factory=lambda: dict.fromkeys(Counts.__slots__, 0))
     vanished: int = 0
+    lost: int = 0
 
     def take(self, work: Row) -> None:
         row: Row = {name: work[name] for name in ("key", "bucket", "version", "size_bytes", "label", "sha256")}
@@ -176,6 +122,7 @@ class _Batch:
         except VanishedError:
             self._release(row["sha256"])
             self.vanished += 1
+            self.lost += work["known_key"]
             return
         except _DeferredError as other:
             known = {"sha256": row["sha256"], "version": row["version"], "size_bytes": row["size_bytes"]}
@@ -183,7 +130,9 @@ class _Batch:
             return
         except (SourceFileError, DecodeError) as error:
             self._fail(work, row, error)
-        how = way_of(work, row["sha256"], live=self._is_live(row["sha256"]))
+        live, processed = self._was_known(row["sha256"])
+        how = way_of(work, row["sha256"], live=live)
+        self.totals["reencoded"] += not processed and is_reencoded(work, row["sha256"])
         self.rows.append(row)
         self.totals[how] += 1
         # A failure that was known and stays is no news of this run; one that was tried again is.
@@ -195,7 +144,8 @@ class _Batch:
             if row["status"] == OK and promises_other_format(row["key"], row["raw_format"]):
                 row["flags"] = sorted({*row["flags"], "wrong_extension"})
         rows = pa.Table.from_pylist(self.rows, schema=MANIFEST_SCHEMA)
-        return TaskResult(rows, Counts(**self.totals), self.vanished, busy_sec, tuple(self.deferred))
+        totals = Counts(**self.totals)
+        return TaskResult(rows, totals, self.vanished, busy_sec, self.lost, tuple(self.deferred))
 
     def _process(self, work: Row, row: Row) -> None:
         """Fill in the row.
@@ -219,7 +169,6 @@ class _Batch:
                 if self._reuse(row) or self._is_taken(work, row):
                     return
         self.totals["decoded"] += 1
-        self.totals["reencoded"] += is_reencoded(work, sha256)
         if self.verdict is not None:
             raise self.verdict
         self._add(SegmentImage(sha256, self.tools.renderer.render(data, sha256)), row)
@@ -252,11 +201,12 @@ class _Batch:
             row["status"] = OK
         elif sha256 in self.tools.made:
             row |= self.tools.outputs.at(*self.tools.made[sha256])
+        elif (found := self.known.contents.find(sha256)) is not None:
+            # Before what is known to fail: an image that was tried again with success may still be noted there too.
+            row |= self.tools.outputs.at(found.segment, found.row)
         elif (failure := self.known.failures.get(sha256)) is not None:
             row |= {"status": FAILED, "reason": failure.reason, "detail": failure.detail}
             row |= {"first_seen": failure.first_seen, "attempts": failure.attempts}
-        elif (found := self.known.contents.find(sha256)) is not None:
-            row |= self.tools.outputs.at(found.segment, found.row)
         else:
             return False
         return True
@@ -265,6 +215,7 @@ class _Batch:
         """Claim the bytes, or fill in the row from what another task made of them and return True.
 
         Raises:
+            DecodeError: another task could not decode them.
             _DeferredError: another task is still working on them.
         """
         sha256 = row["sha256"]
@@ -277,23 +228,30 @@ class _Batch:
         if claim.segment is not None and claim.row is not None:
             row |= self.tools.outputs.at(claim.segment, claim.row)
         elif claim.reason is not None:
-            row |= {"status": FAILED, "reason": claim.reason, "detail": claim.detail}
-            row |= {"first_seen": self.context.started_at, "attempts": 1}
+            raise DecodeError(claim.reason, claim.detail or "")
         else:
             raise _DeferredError(claim.owner)
         return True
 
     def _fail(self, work: Row, row: Row, error: SourceFileError | DecodeError) -> None:
         detail = error.detail[:_DETAIL_CHARACTERS]
-        same = work["known_key"] and work["before_sha256"] == row["sha256"] and work["first_seen"] is not None
+        first_seen, attempts = self._history(work, row["sha256"])
         row |= {"status": FAILED, "reason": error.reason, "detail": detail}
-        row["first_seen"] = work["first_seen"] if same else self.context.started_at
-        row["attempts"] = 1 + ((work["attempts"] or 0) if same else 0)
-        if row["sha256"] in self.claimed:
-            if isinstance(error, DecodeError):
-                self.context.claims.failed(row["sha256"], error.reason, detail)
-            else:
-                self._release(row["sha256"])
+        row |= {"first_seen": first_seen, "attempts": attempts + 1}
+        if isinstance(error, SourceFileError):
+            # Nothing is wrong with bytes that could not be read this time: their copies must not be taken to fail.
+            self._release(row["sha256"])
+            row["sha256"] = None
+        elif row["sha256"] in self.claimed:
+            self.context.claims.failed(row["sha256"], error.reason, detail)
+
+    def _history(self, work: Row, sha256: str | None) -> tuple[str, int]:
+        """Return since when these bytes are known to fail, and how often they were tried."""
+        if work["known_key"] and work["before_sha256"] == sha256 and work["first_seen"] is not None:
+            return work["first_seen"], work["attempts"] or 0
+        if sha256 is not None and (tried := self.known.tried.get(sha256)) is not None:
+            return tried.first_seen, tried.attempts
+        return self.context.started_at, 0
 
     def _release(self, sha256: str | None) -> None:
         """Let others have bytes that this task claimed and could not read."""
@@ -301,11 +259,13 @@ class _Batch:
             self.claimed.discard(sha256)
             self.context.claims.release(sha256)
 
-    def _is_live(self, sha256: str | None) -> bool:
+    def _was_known(self, sha256: str | None) -> tuple[bool, bool]:
+        """Return whether the dataset held these bytes before the run, and whether they were processed at all."""
         if sha256 is None:
-            return False
+            return False, True
         found = self.known.contents.find(sha256)
-        return sha256 in self.known.failures or (found is not None and found.live)
+        failed = sha256 in self.known.failures
+        return failed or (found is not None and found.live), failed or found is not None
 
     def _add(self, image: SegmentImage, row: Row) -> None:
         row["status"] = OK

@@ -99,6 +99,16 @@ def read_rejected(store: Store, shard: str) -> Manifest | None:
     return _read(store, path, None)
 
 
+def drop_rejected(store: Store, shard: str) -> None:
+    """Remove what a shard's checks refused last: the shard is as its last commit says again.
+
+    Raises:
+        StoreError: it cannot be removed.
+    """
+    if store.exists(layout.rejected_manifest(shard)):
+        store.delete(layout.rejected_manifest(shard))
+
+
 def read_manifest_file(store: Store, path: str, columns: list[str] | None = None) -> Manifest:
     """Return the manifest at a path, which may be a refused one's.
 

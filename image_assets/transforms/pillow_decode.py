@@ -66,6 +66,18 @@ def decode_with_pillow(raw: bytes, settings: Settings, *, flags: tuple[str, ...]
     )
 
 
+def profile_name(raw: bytes) -> str | None:
+    """Return what the colour profile of an image file calls itself, None when it has none that can be read."""
+    from PIL import Image, ImageCms
+
+    try:
+        with Image.open(io.BytesIO(raw), formats=FORMATS) as image:
+            profile = image.info.get("icc_profile")
+        return ImageCms.getProfileName(io.BytesIO(profile)).strip() if profile else None
+    except Exception:  # noqa: BLE001 - decoders raise anything for broken bytes, and nothing hangs on it here
+        return None
+
+
 def check_pixel_count(width_px: int, height_px: int, max_pixels: int) -> None:
     """Refuse an image by what its header declares.
 

@@ -69,6 +69,22 @@ def test_a_hanging_worker_is_stopped_and_names_the_item():
     assert [item.task for item in outcomes if isinstance(item, Done)] == [[4]]
 
 
+def test_memory_beyond_the_limit_is_refused_and_the_worker_lives_on():
+    with LocalEngine(1, 30, memory_bytes=200 * 2**20) as engine:
+        (outcome,) = engine.map(work.eat_memory, [[50, 400, 100]])
+    assert outcome.result == ["50 taken", "refused", "100 taken"]
+
+
+def test_computing_too_long_is_ended_by_the_kernel_also_when_nobody_looks(monkeypatch):
+    monkeypatch.setattr("image_assets.engines.local._CPU_GRACE_S", 0.0)
+    monkeypatch.setattr("image_assets.engines.local._THREADS", 1)
+    # By the clock it could go on for a minute.
+    monkeypatch.setattr("image_assets.engines.local._Worker.deadline", lambda worker, _: worker.given_at + 60)
+    with LocalEngine(1, 1.0) as engine:
+        outcomes = list(engine.map(work.compute_on_13, [[1, 13, 2]]))
+    assert [(item.position, item.reason) for item in outcomes] == [(1, "decoder_timeout")]
+
+
 def test_work_is_spread_over_other_processes():
     with LocalEngine(2, 30) as engine:
         processes = {item.result for item in engine.map(work.own_process, [[1]] * 6)}

@@ -40,3 +40,24 @@ def divide_by_zero(task: list[int], beat: Beat) -> list[float]:
 def own_process(task: list[int], beat: Beat) -> int:
     time.sleep(0.2)
     return os.getpid()
+
+
+def compute_on_13(task: list[int], beat: Beat) -> list[int]:
+    for position, number in enumerate(task):
+        beat(position)
+        until = time.process_time() + (60 if number == 13 else 0)
+        while time.process_time() < until:
+            pass
+    return task
+
+
+def eat_memory(task: list[int], beat: Beat) -> list[str]:
+    """Take so many MiB each, and say whether they were given."""
+    said = []
+    for position, mebibytes in enumerate(task):
+        beat(position)
+        try:
+            said.append(f"{len(bytearray(b'x') * (mebibytes * 2**20)) // 2**20} taken")
+        except MemoryError:
+            said.append("refused")
+    return said

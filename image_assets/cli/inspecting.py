@@ -1,0 +1,49 @@
+"""`image-assets inspect`: what the platform sees in single files."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from image_assets.cli.options import json_option
+from image_assets.cli.program import EXIT_PARTIAL, show
+from image_assets.settings import Settings, load_settings, make_settings
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.option("--config", metavar="YAML", help="Settings that say how outputs are made [default: 224 x 224 JPEG].")
+@click.option("--preset", metavar="NAME", help="Settings to start from: zenml-tutorial or remux.")
+@click.option("--preview", metavar="PNG", help="Write the exact pixels of the output there (one FILE).")
+@json_option
+def inspect(files: tuple[str, ...], preview: str | None, as_json: bool, **options: Any) -> None:
+    """Say what the platform sees in files: format, size, orientation, profile, EXIF, verdict and reason.
+
+    \b
+    image-assets inspect odd.jpg
+    image-assets inspect --preset remux --preview out.png photo.tif
+
+    Exit code 0: every file has an output, 3: some have none.
+    """
+    from image_assets.pipeline.inspection import inspect_summary
+
+    summary = inspect_summary(_settings(options), files, preview)
+    if as_json:
+        show(summary, as_json=True)
+    else:
+        for number, report in enumerate(summary["files"]):
+            if number:
+                click.echo()
+            output = report.pop("output", None) or {}
+            show({**report, **{f"output_{name}": value for name, value in output.items()}}, as_json=False)
+    sys.exit(EXIT_PARTIAL if any(report["verdict"] != "ok" for report in summary["files"]) else 0)
+
+
+def _settings(options: dict[str, Any]) -> Settings:
+    overrides = {"workers": 1, **({"preset": options["preset"]} if options["preset"] is not None else {})}
+    if options["config"] is not None:
+        return load_settings(Path(options["config"]), overrides)
+    # There is no dataset: what names one is not looked at.
+    content = {"name": "inspected", "source": {"path": "."}, "store": "."}
+    return make_settings(content, base=Path.cwd(), overrides=overrides, origin="command line")

@@ -1,0 +1,152 @@
+"""Each setting is in the recipe, and changing it makes every image anew, or it is not, and nothing is made anew."""
+
+import re
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from image_assets.pipeline.recipe import recipe_id_of
+from image_assets.pipeline.run import run_dataset
+from image_assets.settings import Settings, make_settings
+from image_assets_tests.images import make_settings_for, write_images
+
+# One row a setting: another value than the default. A new setting has to be put into one of the two tables: into the
+# first when it can change the bytes of an output, or whether there is one; else into the second.
+IN_THE_RECIPE = {
+    "image.width_px": 100,
+    "image.height_px": 100,
+    "image.fit": "stretch",
+    "image.mode": "L",
+    "image.background": (0, 0, 0),
+    "image.resizer": "pillow-lanczos",
+    "output.format": "png",
+    "output.quality": 80,
+    "transforms": ("sharpen",),
+    "augment.variants": 2,
+    "keep_gps": True,
+    "limits.max_file_bytes": 10_000_000,
+    "limits.max_pixels": 10_000_000,
+}
+NOT_IN_THE_RECIPE = {
+    "name": "other",
+    "source.kind": "other",
+    "source.path": "/elsewhere",
+    "source.follow_symlinks": True,
+    "source.extensions": ("jpg",),
+    "store": "/elsewhere",
+    "num_shards": 7,
+    "seed": 1,  # see CONDITIONAL
+    "labels.kind": "none",
+    "labels.path": "/elsewhere.csv",
+    "labels.key_column": "key",
+    "labels.label_column": "class",
+    "augment.transforms": ("random_flip",),  # see CONDITIONAL
+    "limits.max_decode_s": 5.0,
+    "features.extractor": "colour-moments",
+    "checks.lost_fraction.error": 0.9,
+    "checks.lost_fraction.min_lost": 9,
+    "checks.failed_fraction.warn": 0.9,
+    "checks.failed_fraction.error": 0.9,
+    "checks.failed_fraction.min_failed": 9,
+    "trigger.interval_s": 60,
+    "trigger.max_attempts": 9,
+    "trigger.backoff_s": 1.0,
+    "exports": ("csv",),
+    "workers": 1,
+}
+# (the other settings, the setting, another value, whether the recipe changes)
+CONDITIONAL = [
+    ({}, "seed", 1, False),
+    ({"transforms": ["sharpen"]}, "seed", 1, False),
+    ({"transforms": ["random_crop"]}, "seed", 1, True),
+    ({"augment.variants": 1}, "seed", 1, True),
+    ({"augment.variants": 1, "augment.transforms": ["sharpen"]}, "seed", 1, False),
+    ({}, "augment.transforms", ["random_flip"], False),
+    ({"augment.variants": 1}, "augment.transforms", ["random_flip"], True),
+    ({"augment.variants": 1, "augment.transforms": ["sharpen", "grayscale"]}, "augment.transforms",
+     ["grayscale", "sharpen"], True),  # their order counts
+    ({"augment.variants": 1}, "augment.variants", 2, True),
+    ({"transforms": ["random_crop"]}, "transforms", [{"random_crop": {"scale": [0.5, 1.0]}}], True),
+    # A default that is written out is the same transform.
+    ({"transforms": ["random_flip"]}, "transforms", [{"random_flip": {}}], False),
+    ({"transforms": ["random_flip"]}, "transforms", [{"random_flip": None}], False),
+    ({"output.format": "jpeg"}, "output.quality", 80, True),
+    ({"output.format": "png"}, "output.quality", 80, False),
+]  # fmt: skip
+LEAST = {"name": "tiny", "source": {"path": "raw"}, "store": "store"}
+
+
+def leaves(section=Settings, prefix=""):
+    """Yield (dotted name, default) of every setting, sections left out."""
+    for name, field in section.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from leaves(field.annotation, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", field.default
+
+
+def nested(values):
+    """Return {dotted name: value} as the YAML file has it."""
+    found = {}
+    for name, value in values.items():
+        *sections, last = name.split(".")
+        section = found
+        for step in sections:
+            section = section.setdefault(step, {})
+        section[last] = value
+    return found
+
+
+def recipe_with(**values):
+    return recipe_id_of(make_settings(LEAST, base=Path("/base"), overrides=nested(values)))
+
+
+def changed_alone(name, value):
+    """The settings in which one differs; those that only go together bring the other along."""
+    together = {"labels.kind": {}, "labels.path": {"labels.kind": "file"}}.get(name, {})
+    return {**together, name: value}
+
+
+def test_every_setting_is_in_exactly_one_table():
+    known = [*IN_THE_RECIPE, *NOT_IN_THE_RECIPE]
+    assert sorted(known) == sorted(name for name, _ in leaves())
+
+
+@pytest.mark.parametrize(("name", "default"), list(leaves()))
+def test_the_tables_hold_other_values_than_the_defaults(name, default):
+    assert {**IN_THE_RECIPE, **NOT_IN_THE_RECIPE}[name] != default
+
+
+@pytest.mark.parametrize("name", IN_THE_RECIPE)
+def test_a_setting_of_the_recipe_changes_it(name):
+    assert recipe_with(**{name: IN_THE_RECIPE[name]}) != recipe_with()
+
+
+@pytest.mark.parametrize("name", NOT_IN_THE_RECIPE)
+def test_any_other_setting_does_not(name):
+    assert recipe_with(**changed_alone(name, NOT_IN_THE_RECIPE[name])) == recipe_with()
+
+
+@pytest.mark.parametrize(("others", "name", "value", "matters"), CONDITIONAL)
+def test_some_settings_matter_only_with_others(others, name, value, matters):
+    assert (recipe_with(**others) != recipe_with(**{**others, name: value})) is matters
+
+
+def test_recipes_of_different_settings_differ():
+    recipes = [recipe_with(**{name: value}) for name, value in IN_THE_RECIPE.items()]
+    assert len({*recipes, recipe_with()}) == len(recipes) + 1
+    assert all(re.fullmatch("[0-9a-f]{16}", recipe) for recipe in recipes)
+
+
+def test_all_settings_beside_the_recipe_changed_at_once_read_and_decode_nothing(tmp_path):
+    write_images(tmp_path / "raw", 12)
+    first = run_dataset(make_settings_for(tmp_path))
+    # These say which dataset it is, or need another source; a change of labels has tests of its own.
+    elsewhere = {"name", "store", "source.path", "source.kind", "num_shards", "labels.path"}
+    values = {name: value for name, value in NOT_IN_THE_RECIPE.items() if name not in elsewhere}
+    report = run_dataset(make_settings_for(tmp_path, **nested(values)))
+    counts = report.counts
+    assert (counts.kept, counts.relabelled, counts.decoded, counts.hashed, counts.read_bytes) == (12, 12, 0, 0, 0)
+    assert report.index.head.recipe_id == first.index.head.recipe_id
+    assert report.vectors.embedded == 12
