@@ -43,6 +43,7 @@ NOT_IN_THE_RECIPE = {
     "labels.label_column": "class",
     "augment.transforms": ("random_flip",),  # see CONDITIONAL
     "limits.max_decode_s": 5.0,
+    "limits.max_memory_bytes": 2**29,
     "features.extractor": "colour-moments",
     "checks.lost_fraction.error": 0.9,
     "checks.lost_fraction.min_lost": 9,

@@ -12,8 +12,8 @@ from image_assets.storage.segments import read_segment
 from image_assets.storage.store import Store
 
 Row = dict[str, Any]
-# Renamed images ask for segments in random order, and reading one takes 2 ms: all of 200,000 images' fit in here.
-_CACHED_BYTES = 64 * 2**20
+# Renamed images ask for segments in random order, and reading one takes 2 ms: all of 100,000 images' fit in here.
+_CACHED_BYTES = 32 * 2**20
 _FACT_NAMES = tuple(field.name for field in FACT_FIELDS)
 
 

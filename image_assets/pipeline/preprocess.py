@@ -177,7 +177,9 @@ class _Run:
             owners.setdefault(owner, []).append(work)
         for owner, works in owners.items():
             item = (shard, pa.Table.from_pylist(works, schema=WORK_SCHEMA))
-            # A task that is back has written what it made.
+            # A task that is back has written what it made; if it made nothing after all, its claims are free.
+            if owner not in self._in_flight:
+                self._lost.add(owner)
             (self._waiting.setdefault(owner, []) if owner in self._in_flight else self._again).append(item)
             pending.open += 1
         if not pending.open:

@@ -73,7 +73,7 @@ class FolderSource:
             os.close(handle)
             raise SourceFileError("unreadable", "no regular file")
         with os.fdopen(handle, "rb") as file:
-            return _read_settled(file, max_bytes)
+            return _read_settled(file, max_bytes, linked=self._follow and os.path.islink(path))  # noqa: PTH114
 
     def _checked_root(self) -> str:
         try:
@@ -157,7 +157,8 @@ class FolderSource:
             found.ignored += 1
             return
         key, locator, odd = child
-        found.add(key, _version(status), status.st_size, locator if odd else None)
+        linked = self._follow and entry.is_symlink()
+        found.add(key, _version(status, linked=linked), status.st_size, locator if odd else None)
 
 
 class _Found:
@@ -226,11 +227,12 @@ def _contains_itself(path: str) -> bool:
     return os.path.commonpath([target, parent]) == target
 
 
-def _version(status: os.stat_result) -> str:
-    return f"{status.st_size:x}-{status.st_mtime_ns:x}-{status.st_ctime_ns:x}-{status.st_ino:x}"
+def _version(status: os.stat_result, *, linked: bool) -> str:
+    # A link that was refused is looked into again when links are followed.
+    return f"{'+' if linked else ''}{status.st_size:x}-{status.st_mtime_ns:x}-{status.st_ctime_ns:x}-{status.st_ino:x}"
 
 
-def _read_settled(file: BinaryIO, max_bytes: int) -> RawImage:
+def _read_settled(file: BinaryIO, max_bytes: int, *, linked: bool) -> RawImage:
     handle = file.fileno()
     before = os.fstat(handle)
     if before.st_size > max_bytes:
@@ -245,5 +247,6 @@ def _read_settled(file: BinaryIO, max_bytes: int) -> RawImage:
         raise SourceFileError("unreadable", f"{error.strerror}") from error
     after = os.fstat(handle)
     # Changed while it was read: an impossible version makes the next look at the source read it again.
-    changed = _version(before) != _version(after) or len(data) != after.st_size
-    return RawImage(data, "changed-while-read" if changed else _version(after))
+    version = _version(after, linked=linked)
+    changed = _version(before, linked=linked) != version or len(data) != after.st_size
+    return RawImage(data, "changed-while-read" if changed else version)

@@ -9,6 +9,7 @@ from image_assets.core.errors import SourceError, SourceFileError, VanishedError
 from image_assets.core.sharding import bucket_of
 from image_assets.settings import SourceSettings
 from image_assets.sources import SOURCES, build_source
+from image_assets.sources.folder import FolderSource
 from image_assets_tests.images import image_bytes, write_image, write_images
 
 LIMIT = 10**6
@@ -173,3 +174,14 @@ def test_a_root_that_is_no_folder_is_an_error_that_names_it(tmp_path, make, says
         path.write_bytes(b"x")
     with pytest.raises(SourceError, match=f"{path} {says}"):
         folder_source(path).list()
+
+
+def test_a_link_that_led_outside_is_another_version_once_links_are_followed(tmp_path):
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "outside.jpg").write_bytes(image_bytes(1))
+    (tmp_path / "raw/link.jpg").symlink_to(tmp_path / "outside.jpg")
+    settings = {"path": str(tmp_path / "raw"), "kind": "folder"}
+    refusing, following = (FolderSource(SourceSettings(follow_symlinks=on, **settings)) for on in (False, True))
+    before, after = (source.list().table["version"][0].as_py() for source in (refusing, following))
+    assert before != after
+    assert following.read("link.jpg", None, max_bytes=10**6).version == after
