@@ -19,14 +19,13 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from image_assets.core.sharding import shard_names
-from image_assets.pipeline.detect import committed_heads
+from image_assets.pipeline.detect import detect
 from image_assets.pipeline.planning import plan_dataset
+from image_assets.pipeline.previous import known_failures
 from image_assets.pipeline.recipe import recipe_id_of
 from image_assets.pipeline.run import run_dataset
 from image_assets.pipeline.vacuum import Retention, vacuum_dataset
 from image_assets.storage import store as store_module
-from image_assets.storage.manifests import read_manifest, read_rejected
 from image_assets.storage.store import Store
 from image_assets_tests.images import image_bytes, make_settings_for
 
@@ -154,9 +153,8 @@ class Dataset(RuleBasedStateMachine):
     def killed_run(self, writes, after):
         with killed_at_write(writes, after=after), suppress(KilledError):
             run_dataset(self.options())
-        # What its commits hold is read from the store; which way images go next is left to the plan.
+        # What its commits hold is asked for when it settles; which way images go then is left to the plan.
         self.last = None
-        self.failing |= {(sha, self.recipe) for sha in self.known_failures()}
 
     @rule(keep=st.sampled_from([None, 1, 2]), compact=st.booleans())
     def vacuum(self, keep, compact):
@@ -172,6 +170,8 @@ class Dataset(RuleBasedStateMachine):
         }
         # Files written a moment ago settle first, so that plan and run see the same versions.
         time.sleep(0.005)
+        if self.last is None:
+            self.failing = {(sha, self.recipe) for sha in self.known_failures()}
         unknown = {(sha, self.recipe) for sha in have.values()} - self.processed() - self.failing
         planned = plan_dataset(self.options()).counts
         report = run_dataset(self.options())
@@ -199,12 +199,9 @@ class Dataset(RuleBasedStateMachine):
         return {(sha, self.recipe) for file in files for sha in pq.read_table(file, columns=["sha256"])[0].to_pylist()}
 
     def known_failures(self):
-        store = Store(str(self.folder / "store"))
-        shards = shard_names(self.num_shards)
-        manifests = [read_manifest(store, head.shard, head.number) for head in committed_heads(store, shards).values()]
-        manifests += [found for shard in shards if (found := read_rejected(store, shard)) is not None]
-        mine = [item.rows for item in manifests if item.head.recipe_id == recipe_id_of(self.options())]
-        return {row["sha256"] for rows in mine for row in rows.to_pylist() if row["status"] == "failed"}
+        """What the commits, also of killed runs, know to fail with the present recipe."""
+        state = detect(self.options())
+        return set(known_failures(Store(str(self.folder / "store")), state, state.touched()))
 
 
 class killed_at_write:  # noqa: N801  reads like a function
