@@ -31,18 +31,29 @@ def logs(tmp_path):
     return folder
 
 
-def test_lines_of_the_block_are_in_the_file_and_others_are_not(settings, logs, caplog):
+def test_lines_of_the_block_are_in_the_file_and_others_are_not(settings, logs):
     with pipeline_log(settings()) as path:
         LOGGER.info("inside %d", 1)
-        logging.getLogger("image_assets.pipeline").error("日本 \udcff")
+        logging.getLogger("image_assets.pipeline").error("日本")
     LOGGER.info("outside")
-    # What pytest captured goes into its report, which cannot be sent between processes with half a character.
-    caplog.clear()
     with pipeline_log(settings()):
         LOGGER.debug("too small")
         LOGGER.warning("later")
     assert path == logs / "pipeline.log"
-    assert lines_of(path) == ["INFO tiny inside 1", "ERROR tiny 日本 \\udcff", "WARNING tiny later"]
+    assert lines_of(path) == ["INFO tiny inside 1", "ERROR tiny 日本", "WARNING tiny later"]
+
+
+def log_half_a_character(settings):
+    with pipeline_log(settings):
+        LOGGER.info("half \udcff")
+
+
+def test_a_name_that_is_no_text_is_written_escaped(settings, logs):
+    # In a process of its own: pytest cannot send a report with half a character in it.
+    process = multiprocessing.get_context("spawn").Process(target=log_half_a_character, args=(settings(),))
+    process.start()
+    process.join()
+    assert lines_of(logs / "pipeline.log") == ["INFO tiny half \\udcff"]
 
 
 def test_the_block_ends_the_log_when_it_fails(settings, logs):
