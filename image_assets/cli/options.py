@@ -55,7 +55,8 @@ def settings_from(options: dict[str, Any]) -> Settings:
     content = {"name": name, "source": {"path": str(folder)}, "store": f"data/store/{name}"}
     settings = make_settings(content, base=Path.cwd(), overrides=overrides, origin="command line")
     if options["shards"] is None:
-        from image_assets.pipeline.resharding import stored_num_shards, with_shards
+        from image_assets.pipeline.resharding import stored_num_shards
+        from image_assets.pipeline.settings_file import with_shards
 
         # No file says how many shards it has, so its store does.
         settings = with_shards(settings, stored_num_shards(settings))

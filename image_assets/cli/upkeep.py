@@ -66,13 +66,11 @@ def reshard(to: int, as_json: bool, **options: Any) -> None:
     \b
     image-assets reshard --config shop.yaml --to 64
     """
-    from image_assets.pipeline.resharding import reshard_summary, write_num_shards
+    from image_assets.pipeline.resharding import reshard_summary
 
-    settings = settings_from(options)
-    # First: when this is interrupted, the next run goes on to the new number and not back.
-    if options["config"] is not None or options["input_dir"] is None:
-        write_num_shards(Path(options["config"] or SAMPLE_SETTINGS), to)
-    show(reshard_summary(settings, to), as_json=as_json)
+    described = options["config"] is not None or options["input_dir"] is None
+    settings_file = Path(options["config"] or SAMPLE_SETTINGS) if described else None
+    show(reshard_summary(settings_from(options), to, settings_file), as_json=as_json)
 
 
 @click.command()
@@ -114,7 +112,7 @@ def diff(older: str, newer: str, as_json: bool, **options: Any) -> None:
         show(summary, as_json=True)
         return
     names = ("added", "removed", "changed", "moved", "relabelled")
-    rows = [{"change": name, **described(item)} for name in names for item in summary[name]]
+    rows = [{"change": name, **change_row(item)} for name in names for item in summary[name]]
     show_table(rows, ["change", "key", "from", "to"])
 
 
@@ -170,7 +168,7 @@ def forget(names: tuple[str, ...], as_json: bool, **options: Any) -> None:
     show(forget_summary(settings_from(options), names), as_json=as_json)
 
 
-def described(item: Any) -> dict[str, Any]:
+def change_row(item: Any) -> dict[str, Any]:
     """Return one entry of a difference as a table row: a key, or where it came from and went to."""
     if isinstance(item, str):
         return {"key": item, "from": None, "to": None}

@@ -1,9 +1,6 @@
 """Another number of shards: the same rows under other partitions; nothing is listed, read or decoded."""
 
-import os
-import secrets
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,9 +8,8 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import yaml
 
-from image_assets.core.errors import ConfigError, DatasetError
+from image_assets.core.errors import DatasetError
 from image_assets.core.heads import FORMAT_VERSION
 from image_assets.core.index import IndexHead
 from image_assets.core.manifest import MANIFEST_SCHEMA, Counts, Manifest, what_rows_say
@@ -23,10 +19,10 @@ from image_assets.pipeline.embedding import build_vectors
 from image_assets.pipeline.exporting import write_exports
 from image_assets.pipeline.indexing import build_index
 from image_assets.pipeline.previous import carried_over
-from image_assets.pipeline.verify import newest_index
-from image_assets.settings import Settings, load_settings
+from image_assets.pipeline.settings_file import with_shards, write_num_shards
+from image_assets.pipeline.verify import newest_index, newest_num_shards
+from image_assets.settings import Settings
 from image_assets.storage.identity import look_into_store, open_store
-from image_assets.storage.indexes import latest_index, read_index_head
 from image_assets.storage.locks import in_use
 from image_assets.storage.manifests import commit_manifest, keep_rejected, read_manifest_head, read_rejected
 from image_assets.storage.store import Store
@@ -85,24 +81,17 @@ def reshard_dataset(settings: Settings, to: int) -> ReshardReport:
     return ReshardReport(before, to, written, rows, after.head.digest)
 
 
-def reshard_summary(settings: Settings, to: int) -> dict[str, Any]:
-    """Return what resharding did, ready for JSON.
+def reshard_summary(settings: Settings, to: int, settings_file: Path | None) -> dict[str, Any]:
+    """Reshard, with the number written into the settings file if there is one; return what was done, ready for JSON.
 
     Raises:
-        ConfigError, DatasetError, StoreError: as :func:`reshard_dataset`.
+        ConfigError, DatasetError, StoreError: as :func:`reshard_dataset`; or the file cannot be changed.
     """
+    newest_index(settings, look_into_store(settings))
+    # Before the commits: when this is interrupted, the next run goes on to the new number and not back.
+    if settings_file is not None:
+        write_num_shards(settings_file, to)
     return {"dataset": settings.name, **asdict(reshard_dataset(settings, to)), "decoded": 0}
-
-
-def with_shards(settings: Settings, num_shards: int) -> Settings:
-    """Return the settings with another number of shards.
-
-    Raises:
-        ConfigError: it is none that a dataset can have.
-    """
-    if not 1 <= num_shards <= 4096:
-        raise ConfigError(f"{num_shards} shards are not possible; give 1 to 4096 (16-64 is the advice)")
-    return settings.model_copy(update={"num_shards": num_shards})
 
 
 def stored_num_shards(settings: Settings) -> int:
@@ -111,70 +100,7 @@ def stored_num_shards(settings: Settings) -> int:
     Raises:
         StoreError: the store does not answer, or belongs to another dataset.
     """
-    store = look_into_store(settings)
-    number = latest_index(store)
-    return read_index_head(store, number).num_shards if number else settings.num_shards
-
-
-def write_num_shards(path: Path, num_shards: int) -> None:
-    """Set ``num_shards`` in a settings file; every other character stays.
-
-    Raises:
-        ConfigError: the file is wrong, cannot be written, or is written in a way that this cannot change.
-    """
-    # A link stays one, and the file's own folder is where its paths start, here and in the copy.
-    place = path.resolve()
-    settings = load_settings(place)
-    wanted = with_shards(settings, num_shards)
-    if settings == wanted:
-        return
-    part = place.with_name(f".image-assets-{secrets.token_hex(4)}.yaml.part")
-    try:
-        # Opened for writing, so that a file which may not be written is not replaced either.
-        with place.open("r+", encoding="utf-8", newline="") as file:
-            part.write_text(_with_num_shards(file.read(), num_shards), encoding="utf-8", newline="")
-        part.chmod(place.stat().st_mode)
-        if not _holds(part, wanted):
-            raise ConfigError("more than this one setting would change")
-        os.replace(part, place)  # noqa: PTH105
-    except (ConfigError, OSError) as error:
-        why = error.strerror if isinstance(error, OSError) else error
-        line = f"num_shards: {num_shards}"
-        raise ConfigError(f"settings file {path} cannot be changed ({why}); write `{line}` into it") from error
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
-
-
-def _with_num_shards(text: str, num_shards: int) -> str:
-    """Return the text of a settings file with another number, put where YAML itself finds the old one.
-
-    Raises:
-        ConfigError: it is no mapping.
-    """
-    root = yaml.compose(text, Loader=yaml.SafeLoader)
-    if not isinstance(root, yaml.MappingNode):
-        raise ConfigError("it holds no settings")
-    for name, value in root.value:
-        if name.value == "num_shards":
-            start, end = value.start_mark.index, value.end_mark.index
-            # A plain number may have an anchor before it, which stays.
-            kept = text[start:end].removesuffix(value.value) if not value.style else ""
-            return f"{text[:start]}{kept}{num_shards}{text[end:]}"
-    first = root.value[0][0].start_mark
-    if root.flow_style:
-        return f"{text[: first.index]}num_shards: {num_shards}, {text[first.index :]}"
-    newline = "\r\n" if "\r\n" in text else "\n"
-    before, rest = text[: root.end_mark.index], text[root.end_mark.index :]
-    gap = "" if before.endswith("\n") else newline
-    return f"{before}{gap}{' ' * first.column}num_shards: {num_shards}{newline}{rest}"
-
-
-def _holds(part: Path, wanted: Settings) -> bool:
-    try:
-        return load_settings(part) == wanted
-    except ConfigError:
-        return False
+    return newest_num_shards(settings, look_into_store(settings))
 
 
 def _new_manifests(settings: Settings, store: Store, index: IndexHead) -> Iterator[Manifest]:

@@ -13,8 +13,9 @@ from image_assets.pipeline import resharding
 from image_assets.pipeline.detect import RunOptions, committed_heads
 from image_assets.pipeline.quarantine import quarantine_summary
 from image_assets.pipeline.reading import open_dataset
-from image_assets.pipeline.resharding import reshard_dataset, stored_num_shards, write_num_shards
+from image_assets.pipeline.resharding import reshard_dataset, stored_num_shards
 from image_assets.pipeline.run import run_dataset, update_shards
+from image_assets.pipeline.settings_file import write_num_shards
 from image_assets.settings import load_settings
 from image_assets.storage import store as store_module
 from image_assets.storage.store import Store
@@ -436,7 +437,7 @@ def test_a_settings_file_that_may_not_be_written_is_one_clear_line_and_stays(tmp
     code = f"""
 import os, pathlib
 from image_assets.core.errors import ConfigError
-from image_assets.pipeline.resharding import write_num_shards
+from image_assets.pipeline.settings_file import write_num_shards
 from image_assets_tests.faults.zygote import _obey_modes
 os.getuid() or _obey_modes()
 try:
