@@ -135,3 +135,12 @@ def test_a_mistake_is_answered_in_one_line(shop, arguments, code, says):
     assert (done.returncode, done.stdout) == (code, "")
     assert says in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_a_run_says_that_a_forgetting_was_interrupted(shop):
+    (shop / "store/forgotten").mkdir()
+    pending = {"format_version": 1, "marks": [], "pending": {"keys": ["a/6.jpg"], "sha256": [], "held": []}}
+    (shop / "store/forgotten/00000001.json").write_text(json.dumps(pending))
+    assert said(shop, "run")["notes"] == ["`image-assets forget` was interrupted; call it again to finish it"]
+    said(shop, "forget")
+    assert said(shop, "run")["notes"] == []

@@ -18,6 +18,7 @@ from image_assets.pipeline.preprocess import ShardReport
 from image_assets.pipeline.run import OnShard, RunReport, run_dataset
 from image_assets.pipeline.verify import newest_index, verify_dataset
 from image_assets.settings import Settings
+from image_assets.storage.forgotten import is_forgetting_pending
 from image_assets.storage.identity import look_into_store
 
 
@@ -49,6 +50,8 @@ def run_summary(settings: Settings, options: RunOptions, *, progress: bool) -> t
     # A refused shard's images are in no published state, but its bad ones were met in this run.
     summary["corrupted_images"] += sum(shard.head.failed_images for shard in report.shards if not shard.published)
     summary["notes"] = _notes(report)
+    if is_forgetting_pending(look_into_store(settings)):
+        summary["notes"].append("`image-assets forget` was interrupted; call it again to finish it")
     return summary, report
 
 

@@ -35,6 +35,15 @@ def receipt_paths(store: Store) -> list[str]:
     return sorted(file.path for file in store.list(layout.FORGOTTEN) if layout.is_receipt(file.path))
 
 
+def is_forgetting_pending(store: Store) -> bool:
+    """Return whether an act of forgetting was interrupted and is not finished.
+
+    Raises:
+        StoreError: the store does not answer or a receipt is damaged.
+    """
+    return any("pending" in read_receipt(store, path) for path in receipt_paths(store))
+
+
 def read_receipt(store: Store, path: str) -> dict[str, Any]:
     """Return the content of a receipt.
 
