@@ -14,7 +14,7 @@ REASONS: dict[str, str] = {
     "truncated": "the data end before the image does",
     "corrupt": "the data contradict themselves",
     "too_large": "more bytes or pixels than the limits allow",
-    "bomb": "declares far more pixels than its bytes can hold",
+    "bomb": "declares more pixels, scans or text than the limits allow",
     "decoder_crashed": "the decoder killed its process",
     "decoder_timeout": "decoding took longer than the limit",
     "unreadable": "the file cannot be opened or read",
@@ -34,7 +34,8 @@ class Facts:
     ``orientation`` is the EXIF value 1-8 (1 when absent or invalid); ``taken_at`` is ISO 8601 without zone
     (``2024-05-01T12:30:00``), the form EXIF stores; ``gps_latitude``/``gps_longitude`` are degrees and stay
     ``None`` unless the settings ask for them. ``flags`` are sorted codes of things worth knowing that are no failure
-    (``lenient_decode``: only a lenient decoder accepts it; ``animated``: only the first frame is used). A manifest
+    (``lenient_decode``: only a lenient decoder accepts it; ``animated``: only the first frame is used;
+    ``trailing_data``: other bytes follow the image; ``bad_icc``: its colour profile is not used). A manifest
     row adds those of its key (:data:`WARNINGS`).
     """
 

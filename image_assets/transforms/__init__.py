@@ -1,29 +1,40 @@
 """Plug-ins that change pixels: one file and one line here each."""
 
-import importlib
-
 from pydantic import ValidationError
 
 from image_assets.core.errors import ConfigError
 from image_assets.settings import TransformSpec
 from image_assets.transforms.base import Transform
 from image_assets.transforms.center_crop import CenterCrop
+from image_assets.transforms.colour_jitter import ColourJitter
+from image_assets.transforms.crop import Crop
+from image_assets.transforms.flip import Flip
 from image_assets.transforms.grayscale import Grayscale
+from image_assets.transforms.imported import import_transform
+from image_assets.transforms.rand_augment import RandAugment
 from image_assets.transforms.random_brightness import RandomBrightness
 from image_assets.transforms.random_contrast import RandomContrast
 from image_assets.transforms.random_crop import RandomCrop
 from image_assets.transforms.random_flip import RandomFlip
 from image_assets.transforms.random_rotation import RandomRotation
+from image_assets.transforms.resize_original import Resize
+from image_assets.transforms.rotate import Rotate
 from image_assets.transforms.sharpen import Sharpen
 
 TRANSFORMS: dict[str, type[Transform]] = {
     "center_crop": CenterCrop,
+    "colour_jitter": ColourJitter,
+    "crop": Crop,
+    "flip": Flip,
     "grayscale": Grayscale,
+    "rand_augment": RandAugment,
     "random_brightness": RandomBrightness,
     "random_contrast": RandomContrast,
     "random_crop": RandomCrop,
     "random_flip": RandomFlip,
     "random_rotation": RandomRotation,
+    "resize": Resize,
+    "rotate": Rotate,
     "sharpen": Sharpen,
 }
 
@@ -40,7 +51,7 @@ def build_transform(spec: TransformSpec) -> Transform:
     name, parameters = transform_name(spec), None
     if isinstance(spec, dict):
         parameters = spec[name]
-    kind = _import_transform(name) if ":" in name else TRANSFORMS.get(name)
+    kind = import_transform(name) if ":" in name else TRANSFORMS.get(name)
     if kind is None:
         known = ", ".join(sorted(TRANSFORMS))
         raise ConfigError(f"unknown transform {name!r}; known: {known}, or package.module:Class for your own")
@@ -61,21 +72,6 @@ def transform_name(spec: TransformSpec) -> str:
     if len(spec) != 1:
         raise ConfigError(f"a transform is a name or {{name: {{parameter: value}}}}; found {spec!r}")
     return next(iter(spec))
-
-
-def _import_transform(path: str) -> type[Transform]:
-    module_name, _, class_name = path.partition(":")
-    try:
-        kind = getattr(importlib.import_module(module_name), class_name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(f"transform {path!r} cannot be imported: {error}") from error
-    declared = all(hasattr(kind, name) for name in ("version", "stage", "random"))
-    if not (isinstance(kind, type) and issubclass(kind, Transform) and declared):
-        raise ConfigError(
-            f"transform {path!r} is no transform; subclass image_assets.transforms.base.Transform "
-            "and set version, stage and random"
-        )
-    return kind
 
 
 def _one_line(error: ValidationError, kind: type[Transform]) -> str:

@@ -54,7 +54,7 @@ class Renderer:
             "decoder": DECODER_VERSION,
             "image": {**settings.image.model_dump(mode="json"), "resizer_version": self._resizer.version},
             "output": {"format": settings.output.format, "version": self._encoder.version},
-            "transforms": [_described(step) for step in plain],
+            "transforms": [step.described() for step in plain],
             "keep_gps": settings.keep_gps,
             "limits": settings.limits.model_dump(mode="json", include={"max_file_bytes", "max_pixels"}),
             "packages": {name: version(name) for name in sorted({"pillow", "simplejpeg", *self._resizer.packages})},
@@ -62,7 +62,7 @@ class Renderer:
         if self._encoder.lossy:
             recipe["output"]["quality"] = settings.output.quality
         if settings.augment.variants:
-            transforms = [_described(step) for step in added]
+            transforms = [step.described() for step in added]
             recipe["augment"] = {"variants": settings.augment.variants, "transforms": transforms}
         if any(step.transform.random for step in (*plain, *(added if settings.augment.variants else ()))):
             recipe["seed"] = settings.seed
@@ -122,8 +122,3 @@ class Renderer:
             return None
         image = self._settings.image
         return math.ceil(_DETAIL * image.width_px / kept), math.ceil(_DETAIL * image.height_px / kept)
-
-
-def _described(step: Step) -> dict[str, Any]:
-    parameters = step.transform.model_dump(mode="json")
-    return {"name": step.name, "version": step.transform.version, "parameters": parameters}

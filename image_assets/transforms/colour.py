@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 _STRIP_BYTES = 4 * 2**20
 _GRAY_MODES = frozenset({"1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"})
 _SIXTEEN_BIT_MODES = frozenset({"I;16", "I;16B", "I;16L", "I;16N"})
+_TIFF_BITS, _TIFF_PHOTOMETRIC = 258, 262
+_TWELVE_BITS, _WHITE_IS_ZERO = 12, 0
 
 
 def to_pixels(
@@ -23,7 +25,8 @@ def to_pixels(
 ) -> tuple[Pixels, bool]:
     """Return a loaded image's pixels, and whether its colour profile was good (or there was none).
 
-    16-bit values are scaled to 8 bits, 65535 to 255. Values without a range of their own (32-bit integers, floats)
+    Gray of 16 bits is scaled to 8 bits, 65535 to 255, of 12 bits 4095 to 255. (Of 16-bit colours Pillow keeps the
+    high byte, before anything comes here.) Values without a range of their own (32-bit integers, floats)
     are scaled by what they hold: 0-1 (floats only), 0-255 and 0-65535 are taken to be those ranges, anything else
     is stretched from its least to its greatest value; NaN is 0.
 
@@ -117,7 +120,17 @@ def _deep_to_gray(strip: "Image.Image", conversion: _Conversion) -> "tuple[Image
 
 
 def _value_range(image: "Image.Image") -> tuple[float, float]:
-    """Return the values that become 0 and 255."""
+    """Return the values that become 0 and 255; the first is the greater one where the least value is white."""
+    tags: Any = getattr(image, "tag_v2", {})
+    low, high = _upward_range(image, tags)
+    deep = image.mode in _SIXTEEN_BIT_MODES or image.mode in ("I", "F")
+    # Pillow turns black and white round for 8 bits and fewer, and leaves more than 8 bits as they are.
+    return (high, low) if deep and tags.get(_TIFF_PHOTOMETRIC) == _WHITE_IS_ZERO else (low, high)
+
+
+def _upward_range(image: "Image.Image", tags: Any) -> tuple[float, float]:
+    if tags.get(_TIFF_BITS) == (_TWELVE_BITS,):
+        return 0.0, 4095.0
     if image.mode in _SIXTEEN_BIT_MODES or (image.mode == "I" and image.format in ("PNG", "PPM")):
         return 0.0, 65535.0
     if image.mode not in ("I", "F"):

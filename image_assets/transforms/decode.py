@@ -8,14 +8,17 @@ from image_assets.transforms.colour import to_pixels
 from image_assets.transforms.colour_profile import BadProfileError, transform_to_srgb
 from image_assets.transforms.exif import parse_exif
 from image_assets.transforms.failures import reason_of
-from image_assets.transforms.jpeg_header import JPEG_MAGIC, JpegHeader, read_jpeg_header
+from image_assets.transforms.jpeg_header import JPEG_MAGIC, JpegHeader, count_scans, read_jpeg_header
 from image_assets.transforms.orientation import sideways
 from image_assets.transforms.pillow_decode import FORMATS, check_pixel_count, decode_with_pillow
+from image_assets.transforms.whole_file import has_trailing_data
 
 # Raised whenever the same bytes begin to give other pixels, facts or reasons.
-DECODER_VERSION = 1
+DECODER_VERSION = 2
 
 _BASELINE_AND_PROGRESSIVE = frozenset({0xC0, 0xC1, 0xC2})
+# Encoders write some ten; the standard has room for some hundreds.
+_MAX_SCANS = 500
 _GRAY, _COLOUR = "Gray", "YCbCr"
 
 
@@ -54,6 +57,8 @@ def _decode_jpeg(raw: bytes, settings: Settings, enough_px: tuple[int, int] | No
     if header.precision_bits not in (0, 8):
         raise DecodeError("unsupported_format", f"JPEG of {header.precision_bits} bits a channel is not decoded here")
     check_pixel_count(header.width_px, header.height_px, settings.limits.max_pixels)
+    if (scans := count_scans(raw, header)) > _MAX_SCANS:
+        raise DecodeError("bomb", f"a JPEG of {scans} scans, each of which costs as much as a whole image")
     if header.frame not in _BASELINE_AND_PROGRESSIVE:
         return decode_with_pillow(raw, settings)
     try:
@@ -79,12 +84,12 @@ def _decode_strictly(
         return None
     exif = parse_exif(header.exif, keep_gps=settings.keep_gps)
     transform = None
-    flags: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ("trailing_data",) if has_trailing_data(raw, "JPEG") else ()
     if header.profile is not None:
         try:
             transform = transform_to_srgb(header.profile, "L" if stored == _GRAY else "RGB")
         except BadProfileError:
-            flags = ("bad_icc",)
+            flags = ("bad_icc", *flags)
     as_stored = "GRAY" if stored == _GRAY else "RGB"
     wanted = "GRAY" if settings.image.mode == "L" else "RGB"
     pixels: Pixels = simplejpeg.decode_jpeg(

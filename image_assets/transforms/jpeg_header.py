@@ -12,6 +12,8 @@ _EXIF = b"Exif\0\0"
 _ICC = b"ICC_PROFILE\0"
 # Start-of-frame markers; C4, C8 and CC lie among them and are something else.
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
+_SCAN, _END = bytes([0xFF, _SOS]), bytes([0xFF, _EOI])
 _STANDALONE = frozenset([0x01, *range(0xD0, 0xD9)])
 
 
@@ -62,6 +64,18 @@ def read_jpeg_header(raw: bytes) -> JpegHeader:
     marker, precision_bits, height_px, width_px, components = frame
     profile = b"".join(chunk for _, chunk in sorted(chunks)) if chunks else None
     return JpegHeader(marker, precision_bits, width_px, height_px, components, exif, profile, complete)
+
+
+def count_scans(raw: bytes, header: JpegHeader) -> int:
+    """Return how many scans stand before the first end of an image.
+
+    In the data of a scan no marker can occur; in a segment it can, so a few too many or too few may be counted.
+    """
+    first = raw.find(_SCAN)
+    if header.frame not in _PROGRESSIVE and raw[first + 4 : first + 5] >= bytes([header.components]):
+        # All colours in one scan: nothing is left for another.
+        return 1
+    return raw.count(_SCAN, first, max(raw.find(_END, first), 0) or len(raw))
 
 
 def _size(raw: bytes, start: int) -> tuple[int, int]:

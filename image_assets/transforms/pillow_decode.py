@@ -13,6 +13,7 @@ from image_assets.transforms.base import Decoded
 from image_assets.transforms.colour import to_pixels
 from image_assets.transforms.exif import parse_exif
 from image_assets.transforms.orientation import sideways
+from image_assets.transforms.whole_file import check_whole, has_trailing_data
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -35,7 +36,7 @@ def decode_with_pillow(raw: bytes, settings: Settings, *, flags: tuple[str, ...]
         flags: what is known of the file already, for its facts.
 
     Raises:
-        DecodeError: the image declares more pixels than the limit.
+        DecodeError: the image declares more pixels than the limit, or a part of it is missing.
         Exception: whatever Pillow raises for broken bytes; the caller makes a reason of it.
     """
     from PIL import Image
@@ -44,11 +45,16 @@ def decode_with_pillow(raw: bytes, settings: Settings, *, flags: tuple[str, ...]
         check_pixel_count(image.width, image.height, settings.limits.max_pixels)
         mode, size = image.mode, image.size
         image.load()
+        check_whole(image, raw)
         file_format = "JPEG" if image.format == "MPO" else str(image.format)
         exif = parse_exif(_exif_bytes(image, raw), keep_gps=settings.keep_gps)
         profile = image.info.get("icc_profile")
         pixels, good_profile = to_pixels(image, settings.image.mode, settings.image.background, profile or None)
-        found = {"bad_icc": not good_profile, "animated": file_format in _FRAMED and _has_more_frames(image)}
+        found = {
+            "animated": file_format in _FRAMED and _has_more_frames(image),
+            "bad_icc": not good_profile,
+            "trailing_data": has_trailing_data(raw, file_format),
+        }
     # Pillow turns TIFF upright itself, and gives the upright size before it is loaded.
     upright = file_format == "TIFF"
     width_px, height_px = reversed(size) if upright and sideways(exif.orientation) else size

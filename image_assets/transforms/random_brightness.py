@@ -5,6 +5,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from image_assets.transforms.adjustments import adjust_brightness
 from image_assets.transforms.base import Colour, Pixels, Transform
 
 
@@ -20,7 +21,4 @@ class RandomBrightness(Transform):
     def apply(self, pixels: Pixels, rng: np.random.Generator, _background: Colour, /) -> Pixels:
         """Return the pixels times the factor, clipped to 0-255."""
         factor = 1 + self.max_change * (2 * float(rng.random()) - 1)
-        # The arithmetic is done on the 256 possible values, not on every pixel.
-        table = np.clip(np.rint(np.arange(256) * factor), 0, 255).astype(np.uint8)
-        changed: Pixels = table[pixels]
-        return changed
+        return adjust_brightness(pixels, factor)

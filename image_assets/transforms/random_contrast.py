@@ -5,8 +5,8 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from image_assets.transforms.adjustments import adjust_contrast
 from image_assets.transforms.base import Colour, Pixels, Transform
-from image_assets.transforms.grayscale import luma
 
 
 class RandomContrast(Transform):
@@ -21,7 +21,4 @@ class RandomContrast(Transform):
     def apply(self, pixels: Pixels, rng: np.random.Generator, _background: Colour, /) -> Pixels:
         """Return the spread or squeezed pixels, clipped to 0-255."""
         factor = 1 + self.max_change * (2 * float(rng.random()) - 1)
-        mean = float(luma(pixels).mean())
-        table = np.clip(np.rint(mean + (np.arange(256) - mean) * factor), 0, 255).astype(np.uint8)
-        changed: Pixels = table[pixels]
-        return changed
+        return adjust_contrast(pixels, factor)

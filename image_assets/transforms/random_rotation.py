@@ -6,6 +6,7 @@ import numpy as np
 from pydantic import Field
 
 from image_assets.transforms.base import Colour, Pixels, Transform
+from image_assets.transforms.warp import turn
 
 
 class RandomRotation(Transform):
@@ -19,11 +20,5 @@ class RandomRotation(Transform):
 
     def apply(self, pixels: Pixels, rng: np.random.Generator, background: Colour, /) -> Pixels:
         """Return the turned pixels, interpolated bicubically."""
-        from PIL import Image
-
         angle_deg = self.max_deg * (2 * float(rng.random()) - 1)
-        gray = pixels.shape[2] == 1
-        image = Image.fromarray(pixels[:, :, 0] if gray else pixels)
-        fill: float | tuple[int, ...] = background[0] if gray else background
-        turned = np.asarray(image.rotate(angle_deg, resample=Image.Resampling.BICUBIC, fillcolor=fill))
-        return turned.reshape(pixels.shape)
+        return turn(pixels, angle_deg, background)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -9,6 +10,7 @@ from image_assets.core.errors import ConfigError
 from image_assets.settings import TransformSpec
 from image_assets.transforms import build_transform, transform_name
 from image_assets.transforms.base import Colour, Pixels, Transform
+from image_assets.transforms.imported import source_digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,18 @@ class Step:
     def operation(self) -> str:
         """What its draws are keyed by, so that two entries of one name draw apart."""
         return f"{self.setting}[{self.position}].{self.name}"
+
+    def described(self) -> dict[str, Any]:
+        """Return what the recipe says of it, as plain data.
+
+        Raises:
+            ConfigError: it is the user's own and its source cannot be read.
+        """
+        parameters = self.transform.model_dump(mode="json")
+        described = {"name": self.name, "version": self.transform.version, "parameters": parameters}
+        if ":" in self.name:
+            described["source"] = source_digest(type(self.transform))
+        return described
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +69,7 @@ def list_steps(specs: Sequence[TransformSpec], setting: str) -> tuple[Step, ...]
     for position, spec in enumerate(specs):
         try:
             step = Step(setting, transform_name(spec), position, build_transform(spec))
+            step.described()  # Shows now, and not after the first image, that a source cannot be read.
         except ConfigError as error:
             raise ConfigError(f"{setting}: {error}") from error
         if step.transform.stage == "before_resize" and steps and steps[-1].transform.stage == "after_resize":
@@ -67,7 +82,7 @@ def list_steps(specs: Sequence[TransformSpec], setting: str) -> tuple[Step, ...]
 
 
 def apply_step(step: Step, pixels: Pixels, rng: np.random.Generator, background: Colour) -> Pixels:
-    """Return the pixels that one transform makes of the given ones.
+    """Return the pixels that one transform makes of the given ones, contiguous after the resize.
 
     Raises:
         ConfigError: it returned what no transform may; the built-in ones never do, one of the user's own can.
@@ -82,4 +97,5 @@ def apply_step(step: Step, pixels: Pixels, rng: np.random.Generator, background:
             f"{step.setting}: {step.name} made shape {result.shape} of {pixels.shape}; transforms keep the channels, "
             "and after the resize also height and width"
         )
-    return result
+    # A crop of a large original stays a view: the resizer copies it piece by piece, and a copy would double its memory.
+    return result if step.transform.stage == "before_resize" else np.ascontiguousarray(result)

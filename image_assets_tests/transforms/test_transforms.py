@@ -11,29 +11,48 @@ from image_assets.core.randomness import keyed_generator
 from image_assets.transforms import TRANSFORMS, build_transform
 from image_assets.transforms.base import Pixels, Transform
 from image_assets.transforms.random_crop import RandomCrop
+from image_assets.transforms.steps import apply_step, list_steps
 from image_assets_tests.transforms.pictures import photo, quadrants
 
 WHITE = (255, 255, 255)
 NAMES = sorted(TRANSFORMS)
+# What those that do nothing without a parameter are tried with; the others are tried as they come.
+PARAMETERS = {
+    "crop": {"left": 0.25, "top": 0.1, "width": 0.5, "height": 0.6},
+    "resize": {"width_px": 48},
+    "rotate": {"angle_deg": 20},
+}
 INPUTS = {
     "rgb": photo(60, 40),
     "gray": photo(60, 40, channels=1),
     "one pixel": photo(1, 1),
     "one gray pixel": photo(1, 1, channels=1),
     "one row": photo(50, 1),
+    "one gray column": photo(1, 50, channels=1),
+    "very wide": photo(1500, 2),
+    "very tall and gray": photo(2, 1500, channels=1),
     # A view: transforms are given these after an orientation or a crop.
     "not contiguous": photo(60, 40)[::-1, ::2].transpose(1, 0, 2),
 }
+
+
+def built(name: str) -> Transform:
+    return build_transform({name: PARAMETERS.get(name)})
 
 
 def apply(transform: Transform, pixels: Pixels, variant: int = 0) -> Pixels:
     return transform.apply(pixels, keyed_generator(0, "ab", "operation", variant), WHITE[: pixels.shape[2]])
 
 
+def apply_in_chain(name: str, pixels: Pixels) -> Pixels:
+    (step,) = list_steps([{name: PARAMETERS.get(name)}], "transforms")
+    return apply_step(step, pixels, keyed_generator(0, "ab", "operation", 0), WHITE[: pixels.shape[2]])
+
+
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("pixels", INPUTS.values(), ids=INPUTS.keys())
 def test_a_transform_returns_an_image_and_leaves_its_input_alone(name: str, pixels: Pixels) -> None:
-    transform, before = build_transform(name), pixels.copy()
+    transform, before = built(name), pixels.copy()
     result = apply(transform, pixels)
     assert result.dtype == np.uint8
     assert result.shape[2] == pixels.shape[2]
@@ -46,37 +65,63 @@ def test_a_transform_returns_an_image_and_leaves_its_input_alone(name: str, pixe
 def test_a_read_only_input_will_do(name: str) -> None:
     pixels = photo(30, 20)
     pixels.flags.writeable = False
-    assert apply(build_transform(name), pixels).size > 0
+    assert apply(built(name), pixels).size > 0
 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("pixels", INPUTS.values(), ids=INPUTS.keys())
 def test_the_same_key_gives_the_same_pixels(name: str, pixels: Pixels) -> None:
-    first, second = (apply(build_transform(name), pixels, variant=3) for _ in range(2))
+    first, second = (apply(built(name), pixels, variant=3) for _ in range(2))
     np.testing.assert_array_equal(first, second)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_memory_layout_changes_nothing(name: str) -> None:
     view = INPUTS["not contiguous"]
-    np.testing.assert_array_equal(
-        apply(build_transform(name), view), apply(build_transform(name), view.copy(order="C"))
-    )
+    np.testing.assert_array_equal(apply(built(name), view), apply(built(name), view.copy(order="C")))
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_other_keys_give_other_pixels_exactly_when_it_says_random(name: str) -> None:
-    seen = {apply(build_transform(name), photo(60, 40), variant).tobytes() for variant in range(16)}
-    assert (len(seen) > 1) == build_transform(name).random
+    seen = {apply(built(name), photo(60, 40), variant).tobytes() for variant in range(16)}
+    assert (len(seen) > 1) == built(name).random
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_transform_keeps_as_much_of_a_side_as_it_says(name: str) -> None:
-    transform, pixels = build_transform(name), photo(400, 300)
-    if transform.stage == "before_resize":
+    transform, pixels = built(name), photo(400, 300)
+    # One that keeps 0 does not know, and the decoder then leaves nothing out.
+    if transform.stage == "before_resize" and transform.kept_fraction() > 0:
         shapes = [apply(transform, pixels, variant).shape for variant in range(300)]
         least = min(min(height / 300, width / 400) for height, width, _ in shapes)
+        least = 1.0 if name == "resize" else least  # It keeps all of the sides, at another size.
         assert transform.kept_fraction() - 0.005 <= least < transform.kept_fraction() + 0.05
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("pixels", INPUTS.values(), ids=INPUTS.keys())
+def test_the_chain_hands_on_contiguous_pixels_after_the_resize(name: str, pixels: Pixels) -> None:
+    result = apply_in_chain(name, pixels)
+    assert result.flags.c_contiguous or built(name).stage == "before_resize"
+    np.testing.assert_array_equal(result, apply_in_chain(name, pixels))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_numbers_have_bounds_and_names_are_one_of_a_list(name: str) -> None:
+    for parameter in TRANSFORMS[name].model_json_schema()["properties"].values():
+        for kind in parameter.get("anyOf", [parameter]):
+            if kind.get("type") in {"number", "integer"}:
+                assert "minimum" in kind or "exclusiveMinimum" in kind
+                assert "maximum" in kind
+            elif kind.get("type") == "string":
+                assert "enum" in kind
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_transform_says_when_it_runs_and_whether_it_draws(name: str) -> None:
+    assert isinstance(TRANSFORMS[name].random, bool)
+    assert TRANSFORMS[name].stage in {"before_resize", "after_resize"}
+    assert TRANSFORMS[name].__doc__
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -180,9 +225,16 @@ def test_center_crop_keeps_the_middle() -> None:
         ({"grayscale": {"amount": 1}}, ["grayscale", "amount", "none"]),
         ({"grayscale": None, "sharpen": None}, ["name: {parameter: value}"]),
         ({}, ["name: {parameter: value}"]),
-        ("no_such_module_anywhere:Blur", ["cannot be imported", "no_such_module_anywhere"]),
-        ("image_assets.transforms.sharpen:Soften", ["cannot be imported", "Soften"]),
-        ("pathlib:Path", ["is no transform", "version, stage and random"]),
+        ({"colour_jitter": {"hue": 0.6}}, ["hue", "0.5"]),
+        ({"rand_augment": {"magnitude": 11}}, ["magnitude", "10"]),
+        ({"rand_augment": {"operations": 0}}, ["operations", "1"]),
+        ({"flip": {"direction": "both"}}, ["direction", "'both'"]),
+        ("rotate", ["rotate", "angle_deg"]),
+        ("resize", ["give width_px, height_px or both"]),
+        ({"resize": {"width_px": 10, "filter": "cubic"}}, ["filter", "bicubic"]),
+        ({"crop": {"width": 1}}, ["crop", "height"]),
+        ({"crop": {"left": 0.5, "width": 0.6, "height": 1}}, ["at most 1 in fractions", "unit: px"]),
+        ({"crop": {"width": 10.5, "height": 1, "unit": "px"}}, ["whole numbers", "unit: fraction"]),
     ],
 )
 def test_a_wrong_entry_is_refused_with_what_would_do(
@@ -204,7 +256,7 @@ def test_ones_own_transform_is_named_by_its_import_path() -> None:
 
 def test_pillow_reads_what_transforms_return() -> None:
     for name in NAMES:
-        result = apply(build_transform(name), photo(30, 20))
+        result = apply(built(name), photo(30, 20))
         file = io.BytesIO()
         Image.fromarray(result.squeeze()).save(file, format="PNG")
         assert np.array_equal(np.asarray(Image.open(file)), result.squeeze())
