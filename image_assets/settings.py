@@ -100,7 +100,7 @@ class LimitSettings(_Section):
 
     max_file_bytes: int = Field(256 * 2**20, ge=1, description="A larger raw file becomes `too_large`.")
     max_pixels: int = Field(
-        178_956_970, ge=1, description="More declared pixels become `bomb` (the default is Pillow's own hard limit)."
+        178_956_970, ge=1, description="More pixels to decode become `bomb` (the default is Pillow's own hard limit)."
     )
     max_decode_s: float = Field(30.0, gt=0, description="One image may take this long before its worker is stopped.")
     max_memory_bytes: int = Field(

@@ -1,12 +1,14 @@
 """From the bytes of one file to pixels and facts; every way in which a file can be bad becomes a reason here."""
 
+from dataclasses import dataclass
+
 from image_assets.core.errors import DecodeError
 from image_assets.core.sample import Facts
 from image_assets.settings import Settings
 from image_assets.transforms.base import Decoded, Pixels
 from image_assets.transforms.colour import to_pixels
 from image_assets.transforms.colour_profile import BadProfileError, transform_to_srgb
-from image_assets.transforms.exif import parse_exif
+from image_assets.transforms.exif import Exif, parse_exif
 from image_assets.transforms.failures import reason_of
 from image_assets.transforms.jpeg_header import JPEG_MAGIC, JpegHeader, count_scans, read_jpeg_header
 from image_assets.transforms.orientation import sideways
@@ -56,22 +58,32 @@ def _decode_jpeg(raw: bytes, settings: Settings, enough_px: tuple[int, int] | No
         raise DecodeError("truncated", f"a JPEG of {len(raw)} bytes that ends before its first scan")
     if header.precision_bits not in (0, 8):
         raise DecodeError("unsupported_format", f"JPEG of {header.precision_bits} bits a channel is not decoded here")
-    check_pixel_count(header.width_px, header.height_px, settings.limits.max_pixels)
+    exif = parse_exif(header.exif, keep_gps=settings.keep_gps)
+    size = _decoded_size(header, exif.orientation, enough_px)
+    # What is decoded smaller costs no more memory than what is that small.
+    check_pixel_count(*size, settings.limits.max_pixels)
     if (scans := count_scans(raw, header)) > _MAX_SCANS:
         raise DecodeError("bomb", f"a JPEG of {scans} scans, each of which costs as much as a whole image")
     if header.frame not in _BASELINE_AND_PROGRESSIVE:
         return decode_with_pillow(raw, settings)
     try:
-        decoded = _decode_strictly(raw, header, settings, enough_px)
+        decoded = _decode_strictly(raw, _Jpeg(header, exif, size), settings)
     except ValueError:
         # It may be broken, or only sloppy: Pillow still refuses a truncated file, and forgives a wrong marker.
         return decode_with_pillow(raw, settings, flags=("lenient_decode",))
     return decoded or decode_with_pillow(raw, settings)
 
 
-def _decode_strictly(
-    raw: bytes, header: JpegHeader, settings: Settings, enough_px: tuple[int, int] | None
-) -> Decoded | None:
+@dataclass(frozen=True, slots=True)
+class _Jpeg:
+    """What is known of a JPEG before it is decoded; ``size_px`` is the (width, height) it is decoded at."""
+
+    header: JpegHeader
+    exif: Exif
+    size_px: tuple[int, int]
+
+
+def _decode_strictly(raw: bytes, jpeg: _Jpeg, settings: Settings) -> Decoded | None:
     """Return the image, or None when its colours are not gray or YCbCr.
 
     Raises:
@@ -82,7 +94,7 @@ def _decode_strictly(
     stored = simplejpeg.decode_jpeg_header(raw)[2]
     if stored not in (_GRAY, _COLOUR):
         return None
-    exif = parse_exif(header.exif, keep_gps=settings.keep_gps)
+    header, exif = jpeg.header, jpeg.exif
     transform = None
     flags: tuple[str, ...] = ("trailing_data",) if has_trailing_data(raw, "JPEG") else ()
     if header.profile is not None:
@@ -96,7 +108,8 @@ def _decode_strictly(
         raw,
         colorspace=wanted if transform is None else as_stored,
         strict=True,
-        **_least_size(header, exif.orientation, enough_px),
+        min_width=jpeg.size_px[0],
+        min_height=jpeg.size_px[1],
     )
     if transform is not None:
         pixels = _converted(pixels, settings, header.profile)
@@ -111,16 +124,15 @@ def _decode_strictly(
     return Decoded(pixels, exif.orientation, facts)
 
 
-def _least_size(header: JpegHeader, orientation: int, enough_px: tuple[int, int] | None) -> dict[str, int]:
-    """Return the arguments that make libjpeg decode at the smallest size of 1/1, 1/2, 1/4 and 1/8 that is enough."""
-    if enough_px is None:
-        return {}
-    least_width, least_height = reversed(enough_px) if sideways(orientation) else enough_px
-    for divisor in (8, 4, 2):
-        width_px, height_px = -(-header.width_px // divisor), -(-header.height_px // divisor)
-        if width_px >= least_width and height_px >= least_height:
-            return {"min_width": width_px, "min_height": height_px}
-    return {}
+def _decoded_size(header: JpegHeader, orientation: int, enough_px: tuple[int, int] | None) -> tuple[int, int]:
+    """Return the smallest (width, height) of 1/1, 1/2, 1/4 and 1/8 of the image's that is enough."""
+    if enough_px is not None:
+        least_width, least_height = reversed(enough_px) if sideways(orientation) else enough_px
+        for divisor in (8, 4, 2):
+            width_px, height_px = -(-header.width_px // divisor), -(-header.height_px // divisor)
+            if width_px >= least_width and height_px >= least_height:
+                return width_px, height_px
+    return header.width_px, header.height_px
 
 
 def _converted(pixels: Pixels, settings: Settings, profile: bytes | None) -> Pixels:

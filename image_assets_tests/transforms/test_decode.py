@@ -128,3 +128,13 @@ def test_gray_files_become_colour_when_asked(kind: str) -> None:
     assert decoded.pixels.shape == (30, 40, 3)
     assert np.abs(decoded.pixels.astype(int) - pixels).max() <= 3
     assert decoded.facts.raw_mode == "L"
+
+
+def test_a_jpeg_above_the_pixel_limit_is_decoded_as_long_as_it_is_decoded_smaller() -> None:
+    raw = file_of(photo(1600, 1200), "JPEG")
+    limited = some_settings(limits={"max_pixels": 400 * 300})
+    assert decode(raw, limited, enough_px=(400, 300)).pixels.shape[:2] == (300, 400)
+    with pytest.raises(DecodeError, match="declares 800 x 600"):
+        decode(raw, limited, enough_px=(401, 300))
+    with pytest.raises(DecodeError, match="declares 1600 x 1200"):
+        decode(raw, limited)
