@@ -1,5 +1,6 @@
 """What every resizer and every fit rule keeps to."""
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -152,3 +153,17 @@ def test_the_background_of_gray_images_is_its_luma() -> None:
     assert background_for(3, (10, 20, 30)) == (10, 20, 30)
     assert background_for(1, (255, 255, 255)) == (255,)
     assert background_for(1, (255, 0, 0)) == (76,)
+
+
+def test_of_a_very_wide_image_only_what_the_box_shows_is_resized():
+    # Upscaling all of it would take 350 MB.
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 524_304, 3), np.uint8)
+    box = Box(262_146, 0, 12, 12)
+    tracemalloc.start()
+    fast = build_resizer("fast-lanczos3").resize(pixels, box, (224, 224))
+    held = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert held < 5_000_000
+    # A narrow piece around the box is small enough to be resized in one go.
+    reference = build_resizer("fast-lanczos3").resize(pixels[:, 262_000:262_300], Box(146, 0, 12, 12), (224, 224))
+    np.testing.assert_array_equal(fast, reference)
