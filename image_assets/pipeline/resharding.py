@@ -87,6 +87,8 @@ def reshard_summary(settings: Settings, to: int, settings_file: Path | None) -> 
     Raises:
         ConfigError, DatasetError, StoreError: as :func:`reshard_dataset`; or the file cannot be changed.
     """
+    # What is wrong shall show before anything is changed.
+    with_shards(settings, to)
     newest_index(settings, look_into_store(settings))
     # Before the commits: when this is interrupted, the next run goes on to the new number and not back.
     if settings_file is not None:
