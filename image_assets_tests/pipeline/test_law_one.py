@@ -229,7 +229,7 @@ class killed_at_write:  # noqa: N801  reads like a function
 
 TestLawOne = Dataset.TestCase
 TestLawOne.settings = settings(
-    max_examples=int(os.environ.get("LAW_ONE_SEQUENCES", "300")),
+    max_examples=int(os.environ.get("LAW_ONE_SEQUENCES", "200")),
     derandomize="LAW_ONE_SEQUENCES" not in os.environ,
     stateful_step_count=25,
     deadline=None,

@@ -742,7 +742,7 @@ def change(raw: Path, overrides: dict[str, Any], operation: tuple[str, int, int]
 
 @given(runs=RUNS, retention=RETENTIONS, compact=st.booleans())
 @hypothesis_settings(
-    max_examples=int(os.environ.get("VACUUM_HISTORIES", "25")),
+    max_examples=int(os.environ.get("VACUUM_HISTORIES", "15")),
     derandomize="VACUUM_HISTORIES" not in os.environ,
     deadline=None,
     suppress_health_check=list(HealthCheck),
