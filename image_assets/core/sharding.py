@@ -4,6 +4,8 @@ import hashlib
 from collections.abc import Iterable
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from image_assets.core.errors import ConfigError
@@ -30,6 +32,26 @@ def bucket_range(shard: str) -> tuple[int, int]:
     """
     number, of = parse_shard(shard)
     return -(-number * NUM_BUCKETS // of), -(-(number + 1) * NUM_BUCKETS // of)
+
+
+def shards_overlap(one: str, other: str) -> bool:
+    """Return whether two shards, of whatever numbers of shards, have a bucket in common.
+
+    Raises:
+        ConfigError: a name is no shard name.
+    """
+    (first, end), (low, high) = bucket_range(one), bucket_range(other)
+    return low < end and first < high
+
+
+def in_shard(buckets: pa.ChunkedArray, shard: str) -> pa.ChunkedArray:
+    """Return which of some buckets a shard holds.
+
+    Raises:
+        ConfigError: the name is no shard name.
+    """
+    first, end = bucket_range(shard)
+    return pc.and_(pc.greater_equal(buckets, first), pc.less(buckets, end))
 
 
 def shard_names(num_shards: int) -> list[str]:

@@ -14,8 +14,7 @@ from image_assets.core.errors import StoreError
 from image_assets.core.heads import FORMAT_VERSION
 from image_assets.core.index import IndexHead
 from image_assets.core.manifest import MANIFEST_SCHEMA, Counts, Manifest, ManifestHead, what_rows_say
-from image_assets.pipeline.embedding import build_vectors
-from image_assets.pipeline.exporting import write_exports
+from image_assets.pipeline.following import follow_index
 from image_assets.pipeline.indexing import IndexReport, build_index
 from image_assets.settings import Settings
 from image_assets.storage.manifests import commit_manifest, read_manifest
@@ -107,16 +106,14 @@ def move_images(store: Store, standing: Standing, names: Sequence[str]) -> list[
     return written
 
 
-def publish_moved(settings: Settings, store: Store) -> IndexReport:
+def publish_moved(settings: Settings) -> IndexReport:
     """Bring the index, the vectors and the exports in line with the commits.
 
     Raises:
         ImageAssetsError: as these steps do in a run.
     """
     report = build_index(settings, rejudge=False)
-    if settings.features.extractor != "none":
-        build_vectors(settings, rejudge=False)
-    write_exports(store, settings.exports)
+    follow_index(settings, rejudge=False)
     return report
 
 

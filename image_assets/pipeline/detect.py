@@ -24,7 +24,7 @@ from image_assets.pipeline.recipe import recipe_id_of
 from image_assets.settings import Settings
 from image_assets.sources import build_source
 from image_assets.storage.identity import look_into_store
-from image_assets.storage.indexes import latest_index, read_index_head
+from image_assets.storage.indexes import newest_index_head
 from image_assets.storage.manifests import latest_head, read_manifest, read_manifest_head
 from image_assets.storage.segments import iter_segments
 from image_assets.storage.store import Store
@@ -59,14 +59,17 @@ class RunOptions:
 PLAIN_RUN = RunOptions()
 
 
-def known_reasons(reasons: Iterable[str]) -> frozenset[str]:
-    """Return reasons for which images fail, as a run takes them.
+def known_reasons(reasons: Iterable[str], known: Iterable[str] = REASONS) -> frozenset[str]:
+    """Return reasons that a person named as a set.
+
+    Args:
+        known: those that there are; by default why images fail.
 
     Raises:
         ConfigError: there is no such reason.
     """
-    if unknown := sorted(set(reasons).difference(REASONS)):
-        raise ConfigError(f"unknown reason {unknown[0]!r}; known: {', '.join(REASONS)}")
+    if unknown := sorted(set(reasons).difference(known)):
+        raise ConfigError(f"unknown reason {unknown[0]!r}; known: {', '.join(known)}")
     return frozenset(reasons)
 
 
@@ -149,8 +152,7 @@ def look(settings: Settings, options: RunOptions = PLAIN_RUN) -> State:
     recipe_id = recipe_id_of(settings)
     store = look_into_store(settings)
     heads = committed_heads(store, shard_names(settings.num_shards))
-    number = latest_index(store)
-    index = read_index_head(store, number) if number else None
+    index = newest_index_head(store)
     present = frozenset(iter_segments(store, recipe_id))
     wanted = list_wanted(settings, recipe_id)
     state = State(settings, options, wanted, heads, index, _foreign_heads(settings, store, index), present)

@@ -21,7 +21,7 @@ from image_assets.pipeline.pixels import stored_pixels
 from image_assets.settings import Settings
 from image_assets.storage import layout
 from image_assets.storage.identity import open_store
-from image_assets.storage.indexes import iter_index, latest_index, read_index_head
+from image_assets.storage.indexes import iter_index, newest_index_head
 from image_assets.storage.locks import in_use
 from image_assets.storage.store import Store
 from image_assets.storage.tables import cut_tables
@@ -71,10 +71,9 @@ def build_vectors(settings: Settings, *, rejudge: bool = True) -> VectorReport:
 
 
 def _bring_up_to_date(settings: Settings, store: Store, *, rejudge: bool) -> VectorReport:
-    number = latest_index(store)
-    if not number:
+    index = newest_index_head(store)
+    if index is None:
         raise DatasetError("there is no index to make vectors for; materialize training_index first")
-    index = read_index_head(store, number)
     before = read_vector_head(store)
     named = settings.features.extractor
     if not rejudge and before is not None and _follows(before, index) and before.extractor == named:

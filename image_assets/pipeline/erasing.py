@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from image_assets.core.hashes import packed_hashes
 from image_assets.core.heads import FORMAT_VERSION
 from image_assets.core.index import IndexHead, digest_of
 from image_assets.core.manifest import Manifest, what_rows_say
@@ -121,7 +122,7 @@ class Erasure:
             rows = read_segment(self._store, recipe_id, name, ["sha256", "output_sha256"])
             hit = self._target.holds(rows["sha256"]).to_numpy()
             if self._chunks:
-                outputs.append(_packed(rows["output_sha256"].filter(pa.array(~hit)).to_pylist()))
+                outputs.append(packed_hashes(rows["output_sha256"].filter(pa.array(~hit)).to_pylist()))
             if not hit.any():
                 continue
             kept, copy = np.flatnonzero(~hit), None
@@ -241,7 +242,7 @@ class Erasure:
         self._store.delete(path)
 
     def _is_stored(self, output_sha256: list[str]) -> NDArray[np.bool_]:
-        hashes = _packed(output_sha256)
+        hashes = packed_hashes(output_sha256)
         if not len(self._outputs):
             return np.zeros(len(hashes), bool)
         at = np.searchsorted(self._outputs, hashes).clip(max=len(self._outputs) - 1)
@@ -273,8 +274,3 @@ def _less(totals: dict[str, object], name: str, count: int) -> dict[str, object]
 
 def _texts(texts: "frozenset[str] | dict[str, _Move]") -> pa.Array:
     return pa.array(sorted(texts), pa.string())
-
-
-def _packed(hashes: list[str]) -> NDArray[np.bytes_]:
-    """Return hex hashes as 32 bytes each."""
-    return np.array([bytes.fromhex(text) for text in hashes], "S32")

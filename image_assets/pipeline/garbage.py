@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from image_assets.core.hashes import packed_hashes
 from image_assets.core.index import IndexHead
 from image_assets.core.manifest import Manifest, ManifestHead
 from image_assets.core.sharding import parse_shard
@@ -188,17 +189,12 @@ def _live_vectors(sight: Sight, kept: Kept) -> Iterator[tuple[str, NDArray[np.bo
     """Yield each chunk of vectors and which of its rows are of an image that a kept commit or snapshot names."""
     if not sight.files.chunks:
         return
-    live = _as_bytes([])
+    live = packed_hashes([])
     for shard, number in kept.commits:
         outputs = read_manifest(sight.store, shard, number, ["output_sha256"]).rows["output_sha256"]
-        live = np.union1d(live, _as_bytes(pc.list_flatten(outputs).to_pylist()))
+        live = np.union1d(live, packed_hashes(pc.list_flatten(outputs).to_pylist()))
     for number in kept.gutted:
         for piece in iter_index(sight.store, number, columns=["output_sha256"]):
-            live = np.union1d(live, _as_bytes(piece["output_sha256"].to_pylist()))
+            live = np.union1d(live, packed_hashes(piece["output_sha256"].to_pylist()))
     for path in sorted(sight.files.chunks):
-        yield path, np.isin(_as_bytes(read_chunk_hashes(sight.store, path)), live)
-
-
-def _as_bytes(hashes: list[str]) -> NDArray[np.bytes_]:
-    # 32 bytes each instead of the 113 of a string.
-    return np.frombuffer(bytes.fromhex("".join(hashes)), "S32")
+        yield path, np.isin(packed_hashes(read_chunk_hashes(sight.store, path)), live)

@@ -22,10 +22,9 @@ from image_assets.settings import Settings
 from image_assets.storage.identity import open_store
 from image_assets.storage.indexes import (
     iter_index,
-    latest_index,
     mend_latest_copy,
+    newest_index_head,
     publish_index,
-    read_index_head,
     staged_index,
 )
 from image_assets.storage.locks import in_use
@@ -62,8 +61,8 @@ def build_index(settings: Settings, *, rejudge: bool = True) -> IndexReport:
 def _bring_up_to_date(settings: Settings, store: Store, *, rejudge: bool) -> IndexReport:
     for _ in range(_TRIES):
         # The number is taken before the commits are looked at: an index of older commits then never gets a newer one.
-        number = latest_index(store)
-        before = read_index_head(store, number) if number else None
+        before = newest_index_head(store)
+        number = before.number if before is not None else 0
         heads = committed_heads(store, shard_names(settings.num_shards))
         hindrance = _hindrance(settings, heads, before)
         if before is not None and (hindrance or _is_built_from(before, heads)):

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from image_assets.core.manifest import Manifest, ManifestHead
 from image_assets.core.sample import FAILED
-from image_assets.core.sharding import bucket_range
+from image_assets.core.sharding import in_shard, shards_overlap
 from image_assets.pipeline.detect import State
 from image_assets.pipeline.tasks import Failure, Known
 from image_assets.storage.contents import content_index
@@ -35,17 +35,11 @@ def carried_over(store: Store, shard: str, others: Iterable[ManifestHead]) -> Ma
     Raises:
         StoreError: a manifest is damaged.
     """
-    first, end = bucket_range(shard)
-    pieces = []
-    for other in others:
-        low, high = bucket_range(other.shard)
-        if low < end and first < high:
-            pieces.append(read_manifest(store, other.shard, other.number))
+    pieces = [read_manifest(store, other.shard, other.number) for other in others if shards_overlap(shard, other.shard)]
     if not pieces or len({piece.head.recipe_id for piece in pieces}) > 1:
         return None
     rows = pa.concat_tables([piece.rows for piece in pieces])
-    inside = pc.and_(pc.greater_equal(rows["bucket"], first), pc.less(rows["bucket"], end))
-    return Manifest(pieces[0].head, rows.filter(inside))
+    return Manifest(pieces[0].head, rows.filter(in_shard(rows["bucket"], shard)))
 
 
 @contextmanager

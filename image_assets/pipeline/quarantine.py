@@ -6,15 +6,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from image_assets.core.errors import ConfigError
 from image_assets.core.index import IndexHead
 from image_assets.core.manifest import Manifest, ManifestHead
 from image_assets.core.sample import FAILED, OK, REASONS, WARNINGS
-from image_assets.core.sharding import bucket_range, shard_names
-from image_assets.pipeline.detect import committed_heads, is_outdated
+from image_assets.core.sharding import in_shard, shard_names
+from image_assets.pipeline.detect import committed_heads, is_outdated, known_reasons
 from image_assets.settings import Settings
 from image_assets.storage.identity import look_into_store
-from image_assets.storage.indexes import latest_index, read_index_head
+from image_assets.storage.indexes import newest_index_head
 from image_assets.storage.manifests import read_manifest, read_rejected
 from image_assets.storage.store import Store
 
@@ -32,30 +31,26 @@ def quarantine_summary(settings: Settings, reasons: Sequence[str] = ()) -> dict[
         ConfigError: there is no such reason.
         StoreError: the store does not answer or is damaged.
     """
-    known = {**REASONS, **WARNINGS}
-    if unknown := sorted(set(reasons).difference(known)):
-        raise ConfigError(f"unknown reason {unknown[0]!r}; known: {', '.join(known)}")
+    asked = known_reasons(reasons, {**REASONS, **WARNINGS})
     store = look_into_store(settings)
     entries: list[dict[str, Any]] = []
     for manifest in _manifests(settings, store):
-        entries += _entries(manifest, frozenset(reasons or REASONS))
+        entries += _entries(manifest, asked or frozenset(REASONS))
     return {"dataset": settings.name, "quarantine": sorted(entries, key=lambda entry: str(entry["key"]))}
 
 
 def _manifests(settings: Settings, store: Store) -> Iterator[Manifest]:
     """Yield what is known last of each image: in the layout of the newest index, or on the way to the settings' one."""
-    number = latest_index(store)
-    index = read_index_head(store, number) if number else None
+    index = newest_index_head(store)
     if index is None or index.num_shards == settings.num_shards:
         yield from _layout(store, settings.num_shards, index)
         return
     newer = list(_layout(store, settings.num_shards, index))
     yield from newer
-    covered = [bucket_range(manifest.head.shard) for manifest in newer]
     for manifest in _layout(store, index.num_shards, index):
         rows = manifest.rows
-        for first, end in covered:
-            rows = rows.filter(pc.or_(pc.less(rows["bucket"], first), pc.greater_equal(rows["bucket"], end)))
+        for covering in newer:
+            rows = rows.filter(pc.invert(in_shard(rows["bucket"], covering.head.shard)))
         yield Manifest(manifest.head, rows)
 
 

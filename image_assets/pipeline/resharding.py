@@ -13,10 +13,9 @@ from image_assets.core.errors import DatasetError
 from image_assets.core.heads import FORMAT_VERSION
 from image_assets.core.index import IndexHead
 from image_assets.core.manifest import MANIFEST_SCHEMA, Counts, Manifest, what_rows_say
-from image_assets.core.sharding import bucket_range, shard_names
+from image_assets.core.sharding import in_shard, shard_names, shards_overlap
 from image_assets.pipeline.detect import committed_heads, is_outdated
-from image_assets.pipeline.embedding import build_vectors
-from image_assets.pipeline.exporting import write_exports
+from image_assets.pipeline.following import follow_index
 from image_assets.pipeline.indexing import build_index
 from image_assets.pipeline.previous import carried_over
 from image_assets.pipeline.settings_file import with_shards, write_num_shards
@@ -75,9 +74,7 @@ def reshard_dataset(settings: Settings, to: int) -> ReshardReport:
         # Another run published the old layout once more in between: what was carried over is not all.
     else:
         raise DatasetError(f"dataset {settings.name!r} still has {after.head.num_shards} shards: {after.why}; run it")
-    if changed.features.extractor != "none":
-        build_vectors(changed, rejudge=False)
-    write_exports(store, changed.exports)
+    follow_index(changed, rejudge=False)
     return ReshardReport(before, to, written, rows, after.head.digest)
 
 
@@ -150,12 +147,11 @@ def _refused(store: Store, index: IndexHead) -> list[Manifest]:
 def _carry_refused(store: Store, manifest: Manifest, refused: list[Manifest]) -> None:
     """Keep what was refused of a new shard's keys beside its commit, so that it is neither lost nor decoded again."""
     rows, newest = manifest.rows, None
-    first, end = bucket_range(manifest.head.shard)
+    shard = manifest.head.shard
     for other in refused:
-        low, high = bucket_range(other.head.shard)
-        if low < end and first < high:
-            outside = pc.or_(pc.less(rows["bucket"], low), pc.greater_equal(rows["bucket"], high))
-            inside = pc.and_(pc.greater_equal(other.rows["bucket"], first), pc.less(other.rows["bucket"], end))
+        if shards_overlap(shard, other.head.shard):
+            outside = pc.invert(in_shard(rows["bucket"], other.head.shard))
+            inside = in_shard(other.rows["bucket"], shard)
             rows = pa.concat_tables([rows.filter(outside), other.rows.filter(inside)])
             newest = max(newest or "", other.head.created_at)
     if newest is not None:

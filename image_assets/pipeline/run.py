@@ -9,8 +9,8 @@ from image_assets.core.manifest import Counts
 from image_assets.core.sharding import shard_names
 from image_assets.engines import build_engine
 from image_assets.pipeline.detect import PLAIN_RUN, RunOptions, State, detect
-from image_assets.pipeline.embedding import VectorReport, build_vectors
-from image_assets.pipeline.exporting import write_exports
+from image_assets.pipeline.embedding import VectorReport
+from image_assets.pipeline.following import follow_index
 from image_assets.pipeline.indexing import IndexReport, build_index
 from image_assets.pipeline.logs import log_listing, log_shard
 from image_assets.pipeline.preprocess import ShardConflictsError, ShardReport, preprocess_shards
@@ -61,9 +61,7 @@ def run_dataset(
         # On a quiet run even reading the whole index to check it again would be felt.
         rejudge = not all(report.unchanged for report in reports)
         index = build_index(settings, rejudge=rejudge)
-        if settings.features.extractor != "none":
-            vectors = build_vectors(settings, rejudge=rejudge)
-        write_exports(open_store(settings), settings.exports)
+        vectors = follow_index(settings, rejudge=rejudge)
     seconds = time.monotonic() - started_at
     listing = state.wanted.listing
     return RunReport(tuple(reports), index, vectors, listing.ignored, listing.notes, seconds)

@@ -14,9 +14,8 @@ from image_assets.core.errors import DatasetError
 from image_assets.core.index import INDEX_SCHEMA, IndexHead
 from image_assets.core.sharding import NUM_BUCKETS
 from image_assets.settings import Settings
-from image_assets.storage import layout
 from image_assets.storage.identity import look_into_store
-from image_assets.storage.indexes import iter_index, read_index_head
+from image_assets.storage.indexes import index_numbers, iter_index, read_index_head
 from image_assets.storage.store import Store
 
 _SCHEMA = pa.schema(
@@ -70,7 +69,7 @@ def list_snapshots(store: Store) -> list[IndexHead]:
     Raises:
         StoreError: the store does not answer or an index is damaged.
     """
-    return _heads(store, _numbers(store))
+    return _heads(store, index_numbers(store))
 
 
 def find_snapshot(store: Store, snapshot: int | str) -> int:
@@ -84,7 +83,7 @@ def find_snapshot(store: Store, snapshot: int | str) -> int:
         DatasetError: there is none like that, or there are several with different digests.
         StoreError: the store does not answer or an index is damaged.
     """
-    numbers = _numbers(store)
+    numbers = index_numbers(store)
     if not numbers:
         raise DatasetError(f"no published dataset in {store.url}; `image-assets run` publishes one")
     text = str(snapshot).lower()
@@ -178,10 +177,6 @@ class _Image(NamedTuple):
     sha256: str
     outputs: str
     label: str | None
-
-
-def _numbers(store: Store) -> list[int]:
-    return sorted({layout.number_of(file.path) for file in store.list(layout.INDEXES)} - {0})
 
 
 def _heads(store: Store, numbers: Iterable[int]) -> list[IndexHead]:

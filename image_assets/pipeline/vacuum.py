@@ -198,7 +198,7 @@ def _compact(settings: Settings, store: Store, retention: Retention, *, dry_run:
     # Publishing takes the store's lock itself. What a kill leaves undone from here on, the next run does.
     if not names and standing.is_published:
         return _Compacted()
-    report = publish_moved(settings, store)
+    report = publish_moved(settings)
     replaces = report.published and report.head.digest == standing.index.digest and not retention.keeps_all
     why = "all snapshots are kept, so what was compacted stays too" if names and retention.keeps_all else ""
     return _Compacted(

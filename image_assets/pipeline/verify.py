@@ -8,7 +8,7 @@ from image_assets.core.errors import DatasetError, StoreError
 from image_assets.core.index import IndexHead, digest_of
 from image_assets.settings import Settings
 from image_assets.storage.identity import look_into_store
-from image_assets.storage.indexes import iter_index, latest_index, read_index_head
+from image_assets.storage.indexes import iter_index, newest_index_head
 from image_assets.storage.manifests import read_manifest
 from image_assets.storage.segments import iter_images, segment_digest
 from image_assets.storage.store import Store
@@ -54,10 +54,10 @@ def newest_index(settings: Settings, store: Store) -> IndexHead:
         DatasetError: there is none.
         StoreError: it is damaged.
     """
-    number = latest_index(store)
-    if not number:
+    head = newest_index_head(store)
+    if head is None:
         raise DatasetError(f"dataset {settings.name!r} in {store.url} has no index yet; run it first")
-    return read_index_head(store, number)
+    return head
 
 
 def newest_num_shards(settings: Settings, store: Store) -> int:
@@ -66,8 +66,8 @@ def newest_num_shards(settings: Settings, store: Store) -> int:
     Raises:
         StoreError: the store does not answer, or the index is damaged.
     """
-    number = latest_index(store)
-    return read_index_head(store, number).num_shards if number else settings.num_shards
+    head = newest_index_head(store)
+    return head.num_shards if head is not None else settings.num_shards
 
 
 def _index_problems(store: Store, index: IndexHead) -> list[str]:

@@ -11,7 +11,7 @@ from image_assets.core.errors import DecodeError, SourceFileError, VanishedError
 from image_assets.core.extensions import promises_other_format
 from image_assets.core.forgetting import forgotten_mark
 from image_assets.core.manifest import MANIFEST_SCHEMA, Counts
-from image_assets.core.planning import is_reencoded, way_of
+from image_assets.core.planning import KEPT, is_reencoded, way_of
 from image_assets.core.sample import FAILED, OK
 from image_assets.engines.base import Beat
 from image_assets.pipeline.claims import Claim
@@ -136,7 +136,7 @@ class _Batch:
         self.rows.append(row)
         self.totals[how] += 1
         # A failure that was known and stays is no news of this run; one that was tried again is.
-        self.totals["failed"] += row["status"] == FAILED and (how != "kept" or self.totals["decoded"] > decoded)
+        self.totals["failed"] += row["status"] == FAILED and (how != KEPT or self.totals["decoded"] > decoded)
 
     def result(self, busy_sec: float) -> TaskResult:
         self._flush()

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from image_assets.core.hashes import packed_hashes
 from image_assets.storage.scratch import scratch_folder
 from image_assets.storage.segments import read_segment
 from image_assets.storage.store import Store
@@ -83,7 +84,7 @@ def content_index(store: Store, recipe_id: str, live: Iterable[str], names: Iter
 def _entries(store: Store, recipe_id: str, number: int, name: str) -> NDArray[np.void]:
     table = read_segment(store, recipe_id, name, ["sha256", "variant"])
     first = pc.equal(table["variant"], 0).to_numpy(zero_copy_only=False)
-    hashes = np.array([bytes.fromhex(text) for text in table["sha256"].filter(first).to_pylist()], "S32")
+    hashes = packed_hashes(table["sha256"].filter(first).to_pylist())
     entries = np.empty(len(hashes), _ENTRY)
     entries["sha256"], entries["segment"], entries["row"] = hashes, number, np.flatnonzero(first)
     return entries

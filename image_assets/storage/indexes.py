@@ -24,7 +24,26 @@ def latest_index(store: Store) -> int:
     Raises:
         StoreError: the store does not answer.
     """
-    return max((layout.number_of(file.path) for file in store.list(layout.INDEXES)), default=0)
+    return max(index_numbers(store), default=0)
+
+
+def index_numbers(store: Store) -> list[int]:
+    """Return the numbers of all indexes, oldest first.
+
+    Raises:
+        StoreError: the store does not answer.
+    """
+    return sorted({layout.number_of(file.path) for file in store.list(layout.INDEXES)} - {0})
+
+
+def newest_index_head(store: Store) -> IndexHead | None:
+    """Return the head of the newest index, None when there is none.
+
+    Raises:
+        StoreError: the store does not answer, or the index is damaged or from a newer version.
+    """
+    number = latest_index(store)
+    return read_index_head(store, number) if number else None
 
 
 def read_index_head(store: Store, number: int) -> IndexHead:

@@ -25,18 +25,14 @@ from image_assets.pipeline.previous import known_failures
 from image_assets.pipeline.recipe import recipe_id_of
 from image_assets.pipeline.run import run_dataset
 from image_assets.pipeline.vacuum import Retention, vacuum_dataset
-from image_assets.storage import store as store_module
 from image_assets.storage.store import Store
 from image_assets_tests.images import image_bytes, make_settings_for
+from image_assets_tests.kills import KilledError, killed_at_write
 
 NAMES = [f"{folder}/{number}.{suffix}" for folder in ("a", "b") for number in range(4) for suffix in ("jpg", "png")]
 names = st.sampled_from(NAMES)
 numbers = st.integers(0, 5)
 RECIPES = [{"quality": 90}, {"quality": 80}]
-
-
-class KilledError(BaseException):
-    """Stands for SIGKILL: nothing of the platform catches it."""
 
 
 class Dataset(RuleBasedStateMachine):
@@ -202,29 +198,6 @@ class Dataset(RuleBasedStateMachine):
         """What the commits, also of killed runs, know to fail with the present recipe."""
         state = detect(self.options())
         return set(known_failures(Store(str(self.folder / "store")), state, state.touched()))
-
-
-class killed_at_write:  # noqa: N801  reads like a function
-    """Ends the process's work at the n-th file that the store writes, just before or just after it."""
-
-    def __init__(self, number, *, after):
-        self.left, self.after = number, after
-        self.write = store_module.write_whole
-
-    def __enter__(self):
-        store_module.write_whole = self
-
-    def __exit__(self, *exc):
-        store_module.write_whole = self.write
-
-    def __call__(self, *args, **kwargs):
-        self.left -= 1
-        if self.left < 0 and not self.after:
-            raise KilledError
-        wrote = self.write(*args, **kwargs)
-        if self.left < 0:
-            raise KilledError
-        return wrote
 
 
 TestLawOne = Dataset.TestCase

@@ -17,10 +17,10 @@ from image_assets.pipeline.resharding import reshard_dataset, stored_num_shards
 from image_assets.pipeline.run import run_dataset, update_shards
 from image_assets.pipeline.settings_file import write_num_shards
 from image_assets.settings import load_settings
-from image_assets.storage import store as store_module
 from image_assets.storage.store import Store
 from image_assets.transforms.chain import Renderer
 from image_assets_tests.images import image_bytes, write_image, write_images
+from image_assets_tests.kills import KilledError, killed_at_write
 
 COUNT = 24
 RECIPE = {"output": {"quality": 50}}
@@ -59,31 +59,9 @@ def no_source(raw, tmp_path):
     return Away()
 
 
-class KilledError(BaseException):
-    """Stands for SIGKILL: nothing of the platform catches it."""
-
-
-class killed_at_commit:  # noqa: N801  reads like a function
-    """Ends the process's work at the n-th manifest that is committed, just before or just after it."""
-
-    def __init__(self, number, *, after):
-        self.left, self.after = number, after
-        self.write = store_module.write_whole
-
-    def __enter__(self):
-        store_module.write_whole = self
-
-    def __exit__(self, *exc):
-        store_module.write_whole = self.write
-
-    def __call__(self, root, path, *args, **kwargs):
-        self.left -= "/manifests/" in path
-        if self.left < 0 and not self.after:
-            raise KilledError
-        wrote = self.write(root, path, *args, **kwargs)
-        if self.left < 0:
-            raise KilledError
-        return wrote
+def killed_at_commit(number, *, after):
+    """End the work at the n-th manifest that is committed."""
+    return killed_at_write(number, after=after, counted=lambda path: "/manifests/" in path)
 
 
 def names_of_files(folder):
