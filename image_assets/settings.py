@@ -35,22 +35,45 @@ class _Section(BaseModel):
 
 
 class SourceSettings(_Section):
-    """Where the raw images are."""
+    """Where the raw images are; several places are written as a list of these."""
 
-    kind: str = Field("folder", description="Plug-in that lists and reads the raw images.")
-    path: str = Field(min_length=1, description="Folder of the raw images; relative to the settings file.")
+    kind: str = Field("auto", description="Plug-in that lists and reads the raw images; auto: what `path` looks like.")
+    path: str = Field(
+        min_length=1, description="Folder (relative to the settings file), file or URL that holds the raw images."
+    )
+    prefix: str = Field(
+        "", pattern=r"^([^/]+/)*$", description="Put before every key, `uploads/` for example; one each for several."
+    )
+    parts: tuple["SourceSettings", ...] = Field((), description="The places, when there are several.")
     follow_symlinks: bool = Field(False, description="Also follow links that lead out of the folder.")
     extensions: tuple[str, ...] = Field(
         (),
         description="File name endings to take, without dot; empty: every ending Pillow knows, and files without one.",
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _list_of_places(cls, content: Any) -> Any:
+        """Take a list for the parts of one source."""
+        if isinstance(content, list | tuple):
+            places = [str(place.get("path")) for place in content if isinstance(place, Mapping)]
+            return {"kind": "several", "path": ", ".join(places), "parts": content}
+        return content
+
+    @model_validator(mode="after")
+    def _prefixes_differ(self) -> "SourceSettings":
+        prefixes = [part.prefix for part in self.parts]
+        for prefix in prefixes:
+            if not prefix or sum(other.startswith(prefix) for other in prefixes) > 1:
+                raise ValueError(f"several sources need a prefix each, none the beginning of another; found {prefix!r}")
+        return self
+
 
 class LabelSettings(_Section):
     """Where labels come from."""
 
     kind: Literal["directory", "file", "none"] = Field(
-        "directory", description="directory: name of the folder the image lies in; file: from `path`."
+        "directory", description="directory: what the source itself says, else the folder's name; file: from `path`."
     )
     path: str | None = Field(None, description="CSV or Parquet file, one row an image; relative to the settings file.")
     key_column: str = Field("filename", description="Column of the label file that holds the key.")
@@ -74,6 +97,9 @@ class ImageSettings(_Section):
     mode: Literal["RGB", "L"] = Field("RGB", description="Colour or grayscale (ITU-R 601 luma).")
     background: tuple[ColourByte, ColourByte, ColourByte] = Field(
         (255, 255, 255), description="RGB 0-255 behind transparency and padding."
+    )
+    frames: Literal["first", "all"] = Field(
+        "first", description="Of animated GIF, WebP, PNG, AVIF and TIFF with several pages: first, or all of them."
     )
     resizer: str = Field("fast-lanczos3", description="Plug-in that resizes: fast-lanczos3, or pillow-lanczos.")
 
@@ -101,6 +127,9 @@ class LimitSettings(_Section):
     max_file_bytes: int = Field(256 * 2**20, ge=1, description="A larger raw file becomes `too_large`.")
     max_pixels: int = Field(
         178_956_970, ge=1, description="More pixels to decode become `bomb` (the default is Pillow's own hard limit)."
+    )
+    max_frames: int = Field(
+        1000, ge=1, description="More frames or pages become `bomb`; only with `image.frames: all`."
     )
     max_decode_s: float = Field(30.0, gt=0, description="One image may take this long before its worker is stopped.")
     max_memory_bytes: int = Field(
@@ -295,16 +324,29 @@ def _known_settings(loc: tuple[int | str, ...]) -> list[str]:
 
 
 def _with_resolved_paths(settings: Settings, base: Path) -> Settings:
-    source = settings.source.model_copy(update={"path": _resolve(settings.source.path, base)})
+    source = _with_resolved_source(settings.source, base)
     labels = settings.labels
     if labels.path is not None:
         labels = labels.model_copy(update={"path": _resolve(labels.path, base)})
     return settings.model_copy(update={"source": source, "labels": labels, "store": _resolve(settings.store, base)})
 
 
+def _with_resolved_source(source: SourceSettings, base: Path) -> SourceSettings:
+    if source.parts:
+        parts = tuple(_with_resolved_source(part, base) for part in source.parts)
+        return source.model_copy(update={"parts": parts, "path": ", ".join(part.path for part in parts)})
+    return source.model_copy(update={"path": _resolve(source.path, base)})
+
+
+def is_url(path_or_url: str) -> bool:
+    """Return whether this is a URL (``s3://bucket/prefix``) rather than a path."""
+    return re.match(r"^[A-Za-z][A-Za-z0-9+.-]*://", path_or_url) is not None
+
+
 def _resolve(path_or_url: str, base: Path) -> str:
-    if re.match(r"^[a-z][a-z0-9+.-]*://", path_or_url):
-        return path_or_url
+    if is_url(path_or_url):
+        scheme, rest = path_or_url.split("://", 1)
+        return f"{scheme.lower()}://{rest}"
     try:
         return str((base / Path(path_or_url).expanduser()).resolve())
     except (OSError, RuntimeError, ValueError) as error:

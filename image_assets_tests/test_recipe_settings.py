@@ -32,6 +32,8 @@ NOT_IN_THE_RECIPE = {
     "name": "other",
     "source.kind": "other",
     "source.path": "/elsewhere",
+    "source.prefix": "in/",
+    "source.parts": ({"path": "/a", "prefix": "a/"}, {"path": "/b", "prefix": "b/"}),
     "source.follow_symlinks": True,
     "source.extensions": ("jpg",),
     "store": "/elsewhere",
@@ -144,7 +146,16 @@ def test_all_settings_beside_the_recipe_changed_at_once_read_and_decode_nothing(
     write_images(tmp_path / "raw", 12)
     first = run_dataset(make_settings_for(tmp_path))
     # These say which dataset it is, or need another source; a change of labels has tests of its own.
-    elsewhere = {"name", "store", "source.path", "source.kind", "num_shards", "labels.path"}
+    elsewhere = {
+        "name",
+        "store",
+        "source.path",
+        "source.kind",
+        "source.prefix",
+        "source.parts",
+        "num_shards",
+        "labels.path",
+    }
     values = {name: value for name, value in NOT_IN_THE_RECIPE.items() if name not in elsewhere}
     report = run_dataset(make_settings_for(tmp_path, **nested(values)))
     counts = report.counts

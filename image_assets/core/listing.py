@@ -10,6 +10,9 @@ import pyarrow.compute as pc
 
 from image_assets.core.sharding import bucket_range, buckets_of
 
+# The size of an image that only reading would tell.
+UNKNOWN_SIZE = -1
+
 # ``locator`` is how the source finds the image when the key alone does not say it (a file name that is not NFC).
 LISTING_SCHEMA = pa.schema(
     [
@@ -61,16 +64,26 @@ def fingerprint_of(rows: pa.Table) -> str:
 
 
 def make_listing(
-    keys: Iterable[str], versions: Iterable[str], sizes: Iterable[int], locators: Iterable[bytes | None]
+    keys: Iterable[str],
+    versions: Iterable[str],
+    sizes: Iterable[int],
+    locators: Iterable[bytes | None],
+    units: Iterable[str] | None = None,
 ) -> pa.Table:
-    """Return a table of :data:`LISTING_SCHEMA` in the order given, labels empty; the arguments run in parallel."""
+    """Return a table of :data:`LISTING_SCHEMA` in the order given, labels empty; the arguments run in parallel.
+
+    Args:
+        sizes: in bytes; UNKNOWN_SIZE where only reading would tell.
+        units: what is hashed to a bucket in place of the key, so that images which are read together (the rows of
+            one row group, the members of one part of an archive) belong to one shard.
+    """
     keys = list(keys)
     columns = {
         "key": pa.array(keys, pa.string()),
         "version": pa.array(versions, pa.string()),
         "size_bytes": pa.array(sizes, pa.int64()),
         "locator": pa.array(locators, pa.binary()),
-        "bucket": pa.array(buckets_of(keys)),
+        "bucket": pa.array(buckets_of(keys if units is None else units)),
         "label": pa.nulls(len(keys), pa.string()),
     }
     return pa.table(columns, schema=LISTING_SCHEMA)

@@ -9,6 +9,7 @@ import dagster as dg
 from image_assets.defs.names import Names
 from image_assets.pipeline.detect import detect
 from image_assets.settings import Settings
+from image_assets.sources import kind_of
 
 
 def raw_listing_asset(settings: Settings, names: Names) -> dg.SourceAsset:
@@ -25,7 +26,7 @@ def raw_listing_asset(settings: Settings, names: Names) -> dg.SourceAsset:
             group_name=settings.name,
             partitions_def=names.partitions,
             description=f"Raw images in `{settings.source.path}`: key, version, size. The sensor observes it.",
-            metadata={"source": settings.source.path, "kind": settings.source.kind},
+            metadata={"source": settings.source.path, "kind": kind_of(settings.source)},
         )(raw_listing)
 
 

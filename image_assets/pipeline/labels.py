@@ -19,9 +19,10 @@ def label_listing(listing: Listing, settings: LabelSettings) -> Listing:
         ConfigError: the label file is missing, unreadable, lacks a column or gives one image two labels.
     """
     if settings.kind == "none":
-        return listing
+        return listing.with_labels(pa.nulls(listing.table.num_rows, pa.string()))
     if settings.kind == "directory":
-        return listing.with_labels(_folder_names(listing.table["key"]))
+        # What the source itself says of an image (a label column, a .cls file) wins.
+        return listing.with_labels(pc.coalesce(listing.table["label"], _folder_names(listing.table["key"])))
     keys, labels = _read_label_file(Path(settings.path or ""), settings)
     found = pc.index_in(listing.table["key"], value_set=keys)
     if listing.table.num_rows and found.null_count == listing.table.num_rows:

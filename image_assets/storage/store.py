@@ -1,7 +1,6 @@
 """Bytes at paths: the few verbs that every file of the platform goes through, on any object store or a folder."""
 
 import io
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from obstore.exceptions import BaseError, NotFoundError
 from obstore.store import LocalStore, MemoryStore, ObjectStore, from_url
 
 from image_assets.core.errors import StoreError
+from image_assets.settings import is_url
 from image_assets.storage.files import write_whole
 
 
@@ -35,7 +35,7 @@ class Store:
             StoreError: the folder cannot be made, or the URL is none that obstore knows.
         """
         self.url = url
-        self.folder = None if re.match(r"^[a-z][a-z0-9+.-]*://", url) else Path(url)
+        self.folder = None if is_url(url) else Path(url)
         self._store: ObjectStore
         try:
             if self.folder is None:

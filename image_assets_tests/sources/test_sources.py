@@ -6,7 +6,6 @@ import time
 import pytest
 
 from image_assets.core.errors import SourceError, SourceFileError, VanishedError
-from image_assets.core.sharding import bucket_of
 from image_assets.settings import SourceSettings
 from image_assets.sources import SOURCES, build_source
 from image_assets.sources.folder import FolderSource
@@ -38,12 +37,17 @@ def row(source, key):
 def source(request, root):
     """Every source, over the same four images."""
     write_images(root, 4)
-    return {"folder": lambda: folder_source(root)}[request.param]()
+    parts = [{"path": str(root / "a"), "prefix": "a/"}, {"path": str(root / "b"), "prefix": "others/b/"}]
+    return {
+        "folder": lambda: folder_source(root),
+        "several": lambda: build_source(SourceSettings.model_validate(parts)),
+    }[request.param]()
 
 
 def test_a_listing_is_sorted_by_bucket_and_key_and_every_image_can_be_read(source):
     rows = source.list().table.to_pylist()
-    assert [(row["bucket"], row["key"]) for row in rows] == sorted((bucket_of(row["key"]), row["key"]) for row in rows)
+    assert len(rows) == 4
+    assert rows == sorted(rows, key=lambda row: (row["bucket"], row["key"]))
     for row in rows:
         raw = source.read(row["key"], row["locator"], max_bytes=LIMIT)
         assert (raw.version, len(raw.data)) == (row["version"], row["size_bytes"])
@@ -185,3 +189,23 @@ def test_a_link_that_led_outside_is_another_version_once_links_are_followed(tmp_
     before, after = (source.list().table["version"][0].as_py() for source in (refusing, following))
     assert before != after
     assert following.read("link.jpg", None, max_bytes=10**6).version == after
+
+
+def test_several_sources_keep_their_images_apart(tmp_path):
+    for name, first in (("one", 0), ("two", 10)):
+        write_images(tmp_path / name, 2, first=first)
+        write_image(tmp_path / name, "same.jpg", first)
+    parts = [{"path": str(tmp_path / name), "prefix": f"{name}/"} for name in ("one", "two")]
+    several = build_source(SourceSettings.model_validate(parts))
+    assert sorted(keys(several)) == ["one/a/0.jpg", "one/b/1.jpg", "one/same.jpg", "two/a/10.jpg", "two/b/11.jpg",
+                                     "two/same.jpg"]  # fmt: skip
+    data = {key: several.read(key, None, max_bytes=LIMIT).data for key in keys(several)}
+    assert (data["one/same.jpg"], data["two/same.jpg"]) == (data["one/a/0.jpg"], data["two/a/10.jpg"])
+    with pytest.raises(VanishedError):
+        several.read("three/same.jpg", None, max_bytes=LIMIT)
+
+
+@pytest.mark.parametrize("prefixes", [("a/", ""), ("a/", "a/"), ("a/", "a/b/"), ("a", "b/")])
+def test_several_sources_need_prefixes_that_differ(prefixes):
+    with pytest.raises(ValueError, match="prefix"):
+        SourceSettings.model_validate([{"path": "x", "prefix": prefix} for prefix in prefixes])
