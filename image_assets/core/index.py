@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -32,6 +32,10 @@ INDEX_SCHEMA = pa.schema(
         *FACT_FIELDS,
     ]
 )
+# What readers see beside these when all frames of the images are there: told from ``variant``, so not stored.
+FRAME = pa.field("frame", pa.int32(), nullable=False)
+# In the totals of such an index: how many outputs each frame has, the plain one and the augmented ones.
+OUTPUTS_A_FRAME = "outputs_a_frame"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,19 @@ class IndexHead:
     def data_version(self) -> str:
         """The state of all shards that the index was built from, in one word."""
         return combine_data_versions(self.data_versions)
+
+    @property
+    def outputs_a_frame(self) -> int:
+        """How many outputs each frame has; 0 when only first frames are there."""
+        return int(self.totals.get(OUTPUTS_A_FRAME, 0))
+
+
+def select_columns(rows: pa.Table, names: Sequence[str], outputs_a_frame: int) -> pa.Table:
+    """Return index rows with some columns, among them perhaps ``frame``, which is told from ``variant``."""
+    if FRAME.name in names:
+        frame = pc.divide(rows["variant"], outputs_a_frame).cast(FRAME.type)
+        rows = rows.append_column(FRAME, frame)
+    return rows.select(names)
 
 
 def combine_data_versions(data_versions: dict[str, str]) -> str:

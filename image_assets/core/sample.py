@@ -19,6 +19,9 @@ REASONS: dict[str, str] = {
     "decoder_timeout": "decoding took longer than the limit",
     "unreadable": "the file cannot be opened or read",
     "outside_root": "a link that leads out of the source folder",
+    "private_address": "a URL that leads to an address which is not public",
+    "opted_out": "the web server asks that the image is not used (X-Robots-Tag)",
+    "wrong_content": "other bytes than the expected sha256 says",
     "forgotten": "these bytes were removed by `image-assets forget` and are not taken again",
 }
 # Flags of images that do have outputs, and that a person may want to look at like at a failure.
@@ -34,7 +37,8 @@ class Facts:
     ``orientation`` is the EXIF value 1-8 (1 when absent or invalid); ``taken_at`` is ISO 8601 without zone
     (``2024-05-01T12:30:00``), the form EXIF stores; ``gps_latitude``/``gps_longitude`` are degrees and stay
     ``None`` unless the settings ask for them. ``flags`` are sorted codes of things worth knowing that are no failure
-    (``lenient_decode``: only a lenient decoder accepts it; ``animated``: only the first frame is used;
+    (``lenient_decode``: only a lenient decoder accepts it; ``animated``: there are more frames than the first, and
+    only that is used;
     ``trailing_data``: other bytes follow the image; ``bad_icc``: its colour profile is not used). A manifest
     row adds those of its key (:data:`WARNINGS`).
     """
@@ -59,7 +63,11 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """One encoded output image; ``variant`` 0 is the plain one, 1..K are the augmented ones."""
+    """One encoded output image.
+
+    ``variant`` is its number among those of one raw image: 0 is the plain one, 1..K are the augmented ones, and each
+    further frame goes on from there (K + 1 is the plain one of the second).
+    """
 
     variant: int
     data: bytes

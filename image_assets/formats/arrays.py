@@ -36,8 +36,8 @@ def array_dataset(samples: SampleStream, options: ExportOptions) -> ArrayDataset
     """Return what the arrays will be, after going through all rows once, without pixels.
 
     ``images`` are uint8, or float32 when normalised; ``filenames`` and ``labels`` unicode; ``label_ids`` positions
-    among ``label_names``; ``variants`` are there when the dataset has any. A sample without label has an empty one
-    and the id -1.
+    among ``label_names``; ``variants`` and ``frames`` are there when the dataset has any. A sample without label has
+    an empty one and the id -1.
 
     Raises:
         ConfigError: the images cannot be normalised as asked.
@@ -63,6 +63,8 @@ def array_dataset(samples: SampleStream, options: ExportOptions) -> ArrayDataset
     ]
     if samples.has_variants:
         others.append(AlignedArray("variants", np.dtype("<i4"), (), lambda batch: batch.rows["variant"].to_numpy()))
+    if samples.has_frames:
+        others.append(AlignedArray("frames", np.dtype("<i4"), (), lambda batch: batch.rows["frame"].to_numpy()))
     images = AlignedArray("images", normalized_dtype(options.normalization), samples.image_shape, pixels)
     return ArrayDataset(images, tuple(others), np.array(names, label_type))
 

@@ -30,7 +30,8 @@ class SampleStream:
 
     ``batches(with_images)`` yields every sample once, in index order, a bounded number at a time. ``image_shape`` is
     (height, width, channels), the same for every sample, and (0, 0, 0) when there is none. ``has_variants`` says
-    whether any sample is an augmented variant of an image; without them a filename names one sample.
+    whether any image has several samples (augmented variants, frames); without them a filename names one sample.
+    With ``has_frames`` the rows have a column ``frame`` beside those of INDEX_SCHEMA.
     """
 
     dataset: str
@@ -39,6 +40,7 @@ class SampleStream:
     image_shape: tuple[int, int, int]
     has_variants: bool
     batches: Callable[[bool], Iterator[Batch]]
+    has_frames: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ class Hdf5File:
     """``images`` (n, height, width, channels); ``filenames``, ``labels``, ``label_ids`` (n,); ``label_names`` (k,).
 
     Images are uint8, or float32 when normalised, one chunk a sample, not compressed. Texts are UTF-8; a sample
-    without label has an empty one and the id -1. ``variants`` (n,) is there when the dataset has any. The file's
-    attributes are ``dataset``, ``digest`` and ``normalization``.
+    without label has an empty one and the id -1. ``variants`` and ``frames`` (n,) are there when the dataset has any.
+    The file's attributes are ``dataset``, ``digest`` and ``normalization``.
     """
 
     suffix = ".h5"

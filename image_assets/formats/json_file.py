@@ -9,7 +9,7 @@ from image_assets.formats.rows import column_names, iter_rows
 
 
 class JsonFile:
-    """Objects with ``filename, label, width, height, format``, ``variant`` when there are any, ``image_array``.
+    """Objects with ``filename, label, width, height, format``, perhaps ``variant``, ``frame``, ``image_array``.
 
     A sample without label has ``null``; ``image_array`` is nested lists, height by width by channels.
     """

@@ -19,8 +19,8 @@ class NumpyFile:
     """``images`` (n, height, width, channels); ``filenames``, ``labels``, ``label_ids`` (n,); ``label_names`` (k,).
 
     Images are uint8, or float32 when normalised. Texts are unicode; a sample without label has an empty one and the
-    id -1. ``variants`` (n,) is there when the dataset has any; ``dataset``, ``digest`` and ``normalization`` are
-    scalars. Nothing is compressed.
+    id -1. ``variants`` and ``frames`` (n,) are there when the dataset has any; ``dataset``, ``digest`` and
+    ``normalization`` are scalars. Nothing is compressed.
     """
 
     suffix = ".npz"

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from image_assets.core.heads import HEAD_KEY
-from image_assets.core.index import INDEX_SCHEMA
+from image_assets.core.index import FRAME, INDEX_SCHEMA
 from image_assets.formats.base import Batch, ExportOptions, SampleStream
 from image_assets.formats.normalize import check_normalization, normalize, normalized_dtype
 from image_assets.formats.publishing import published_whole
@@ -19,6 +19,8 @@ _PRIVATE = {"segment", "row", "bucket"}
 
 class ParquetFile:
     """``filename, label, width, height, format``, then every other column of the index that means something outside.
+
+    Last ``frame``, when the dataset has all frames of its images.
 
     ``image_array`` is an Arrow fixed-shape tensor (height, width, channels); readers that do not know that type see a
     flat list of fixed length. The file's metadata key ``image_assets`` names dataset, digest and normalization.
@@ -53,8 +55,9 @@ class ParquetFile:
 
 
 def _schema(samples: SampleStream, options: ExportOptions) -> pa.Schema:
-    shown = {name: INDEX_SCHEMA.field(index_name) for name, index_name in _columns().items()}
-    fields = [field.with_name(name) for name, field in shown.items()]
+    fields = [INDEX_SCHEMA.field(index_name).with_name(name) for name, index_name in _columns().items()]
+    if samples.has_frames:
+        fields.append(FRAME)
     if options.image_array:
         pixel = pa.from_numpy_dtype(normalized_dtype(options.normalization))
         fields.append(pa.field(IMAGE_ARRAY, pa.fixed_shape_tensor(pixel, samples.image_shape), nullable=False))
@@ -74,7 +77,8 @@ def _leaf(name: str) -> str:
 
 
 def _table(batch: Batch, schema: pa.Schema, options: ExportOptions) -> pa.Table:
-    columns = [batch.rows[index_name].combine_chunks() for index_name in _columns().values()]
+    names = _columns()
+    columns = [batch.rows[names.get(name, name)].combine_chunks() for name in schema.names if name != IMAGE_ARRAY]
     if batch.images is not None:
         pixels = np.ascontiguousarray(normalize(batch.images, options.normalization))
         columns.append(pa.FixedShapeTensorArray.from_numpy_ndarray(pixels))

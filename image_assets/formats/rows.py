@@ -17,11 +17,12 @@ IMAGE_ARRAY = "image_array"
 def column_names(samples: SampleStream, options: ExportOptions) -> list[str]:
     """Return the columns of a CSV or JSON export in order.
 
-    Always the five of :data:`COLUMNS`; then ``variant`` when the dataset has augmented variants (0 is the plain
-    image), and ``image_array`` when pixels are asked for.
+    Always the five of :data:`COLUMNS`; then ``variant`` when an image has several (0 is the plain one), ``frame`` when
+    the dataset has all frames of its images, and ``image_array`` when pixels are asked for.
     """
     variant = ["variant"] if samples.has_variants else []
-    return [*COLUMNS, *variant, *([IMAGE_ARRAY] if options.image_array else [])]
+    frame = ["frame"] if samples.has_frames else []
+    return [*COLUMNS, *variant, *frame, *([IMAGE_ARRAY] if options.image_array else [])]
 
 
 def iter_rows(samples: SampleStream, options: ExportOptions) -> Iterator[tuple[Any, ...]]:

@@ -128,6 +128,7 @@ def sample_stream(dataset: Dataset) -> SampleStream:
         image_shape=shape,
         has_variants=dataset.has_variants,
         batches=batches,
+        has_frames=dataset.has_frames,
     )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +13,7 @@ import pyarrow.parquet as pq
 from image_assets.checks import INDEX_CHECKS
 from image_assets.checks.base import IndexEvidence, Verdict
 from image_assets.core.errors import CommitConflictError, DatasetError
-from image_assets.core.index import IndexHead, digest_of, index_rows
+from image_assets.core.index import OUTPUTS_A_FRAME, IndexHead, digest_of, index_rows
 from image_assets.core.manifest import ManifestHead
 from image_assets.core.sample import OK
 from image_assets.core.sharding import shard_names
@@ -136,7 +137,7 @@ def _publish(
         created_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
         commits=_commits(heads),
         data_versions={shard: head.data_version for shard, head in heads.items()},
-        totals=run_metrics(settings, list(heads.values()), missing_shards=settings.num_shards - len(heads)),
+        totals=_totals(settings, heads),
     )
     with staged_index(head, _pieces(store, heads)) as staged:
         verdicts = judge_index(settings, store, head, pq.ParquetFile(staged).iter_batches(columns=["id"]))
@@ -147,6 +148,13 @@ def _publish(
     if before is None:
         raise DatasetError(f"the index was not published: {refused}")
     return IndexReport(before, verdicts, published=False, why=f"not published: {refused}")
+
+
+def _totals(settings: Settings, heads: dict[str, ManifestHead]) -> dict[str, Any]:
+    totals = run_metrics(settings, list(heads.values()), missing_shards=settings.num_shards - len(heads))
+    if settings.image.frames == "all":
+        totals[OUTPUTS_A_FRAME] = settings.augment.variants + 1
+    return totals
 
 
 def _pieces(store: Store, heads: dict[str, ManifestHead]) -> Iterator[pa.Table]:

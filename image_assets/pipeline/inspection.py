@@ -15,7 +15,7 @@ from image_assets.engines import build_engine
 from image_assets.engines.base import Beat, Lost
 from image_assets.settings import Settings
 from image_assets.transforms.chain import Renderer
-from image_assets.transforms.pillow_decode import profile_name
+from image_assets.transforms.pillow_decode import count_frames, profile_name
 
 _REPORTED = (
     "raw_format", "raw_mode", "raw_width_px", "raw_height_px", "orientation", "taken_at", "camera_make",
@@ -90,11 +90,18 @@ class Inspector:
         wrong = ["wrong_extension"] if promises_other_format(path, facts["raw_format"]) else []
         report |= {"verdict": OK, "reason": None, "detail": None, **{name: facts[name] for name in _REPORTED}}
         report |= {"flags": sorted([*facts["flags"], *wrong]), "icc_profile": profile_name(raw)}
+        report["frames"] = self._count_frames(raw, len(rendered.outputs))
         report["output"] = {
             "format": plain.format, "width_px": plain.width_px, "height_px": plain.height_px,
             "size_bytes": len(plain.data), "sha256": plain.sha256,
         }  # fmt: skip
         return Inspected(report, plain.data)
+
+    def _count_frames(self, raw: bytes, outputs: int) -> int | None:
+        """Return how many frames or pages the file has: all that were decoded, or what it says of itself."""
+        if self._settings.image.frames == "all":
+            return outputs // (self._settings.augment.variants + 1)
+        return count_frames(raw)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_renderer": None}

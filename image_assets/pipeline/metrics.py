@@ -30,7 +30,8 @@ def run_metrics(settings: Settings, heads: Sequence[ManifestHead], *, missing_sh
     """Return the seven run metrics of one shard or of several.
 
     ``images_processed`` counts images with an output, ``corrupted_images`` those without,
-    ``average_image_size`` is bytes an output image, ``processing_time_sec`` what the last commits took.
+    ``average_image_size`` is bytes an output image, those of all frames of an image together (a commit counts
+    images, whatever they hold); ``processing_time_sec`` is what the last commits took.
     """
     images = sum(head.images for head in heads)
     failed = sum(head.failed_images for head in heads)

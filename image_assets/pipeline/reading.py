@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from image_assets.core.errors import ConfigError, DatasetError, StoreError
-from image_assets.core.index import INDEX_SCHEMA, IndexHead
+from image_assets.core.index import FRAME, INDEX_SCHEMA, IndexHead, select_columns
 from image_assets.formats.base import Normalization
 from image_assets.formats.normalize import check_normalization, normalize
 from image_assets.pipeline.pixels import StoredImages
@@ -75,8 +75,8 @@ class Dataset:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The names of the index's columns."""
-        return tuple(INDEX_SCHEMA.names)
+        """The names of the index's columns, and ``frame`` when all frames of the images are in it."""
+        return (*INDEX_SCHEMA.names, *([FRAME.name] if self.has_frames else []))
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -87,8 +87,13 @@ class Dataset:
         return (height, width, channels)
 
     @property
+    def has_frames(self) -> bool:
+        """Whether all frames of the images are there (``image.frames: all``)."""
+        return self.head.outputs_a_frame > 0
+
+    @property
     def has_variants(self) -> bool:
-        """Whether any row is an augmented variant of an image."""
+        """Whether any image has several rows: augmented variants, or frames."""
         return any(pc.max(rows["variant"]).as_py() > 0 for rows in self.row_batches(PIECE_ROWS, ["variant"]))
 
     @property
@@ -110,7 +115,9 @@ class Dataset:
             IndexError: there is no such row; -1 is the last.
             StoreError: the index or a segment is damaged or gone.
         """
-        values = self._rows.read(self._position(row), self.columns)
+        values = self._rows.read(self._position(row), INDEX_SCHEMA.names)
+        if self.has_frames:
+            values[FRAME.name] = values["variant"] // self.head.outputs_a_frame
         return {**values, "image": self._images.pixels(values["segment"], values["row"]).copy()}
 
     def image(self, row: int) -> NDArray[np.uint8]:
@@ -131,9 +138,9 @@ class Dataset:
             StoreError: the index is damaged.
         """
         names = self._known(columns)
-        schema = pa.schema([INDEX_SCHEMA.field(name) for name in names])
-        pieces = iter_index(self._store, self.head.number, columns=names)
-        return pa.concat_tables([schema.empty_table(), *(piece.select(names).cast(schema) for piece in pieces)])
+        schema = pa.schema([FRAME if name == FRAME.name else INDEX_SCHEMA.field(name) for name in names])
+        pieces = self._pieces(PIECE_ROWS, names)
+        return pa.concat_tables([schema.empty_table(), *(piece.cast(schema) for piece in pieces)])
 
     def vector(self, row: int) -> NDArray[np.float32]:
         """Return a row's feature vector, shape (dim,).
@@ -182,8 +189,7 @@ class Dataset:
             StoreError: the index is damaged.
         """
         names = self._known(columns)
-        piece_rows = max(batch_size, PIECE_ROWS)
-        return cut_tables(iter_index(self._store, self.head.number, batch_rows=piece_rows, columns=names), batch_size)
+        return cut_tables(self._pieces(max(batch_size, PIECE_ROWS), names), batch_size)
 
     def images(self, rows: pa.Table) -> NDArray[np.uint8]:
         """Return the pixels of index rows (segment, row), shape (rows, height, width, channels).
@@ -218,6 +224,11 @@ class Dataset:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+    def _pieces(self, piece_rows: int, names: list[str]) -> Iterator[pa.Table]:
+        stored = list(dict.fromkeys("variant" if name == FRAME.name else name for name in names))
+        for piece in iter_index(self._store, self.head.number, batch_rows=piece_rows, columns=stored):
+            yield select_columns(piece, names, self.head.outputs_a_frame)
 
     def _batches(
         self, batch_size: int, names: list[str], normalization: Normalization

@@ -21,12 +21,15 @@ class Decoded:
     """One image's pixels as its file stores them: 8 bits, opaque, sRGB.
 
     ``turn`` is the EXIF orientation (1-8) that is still to be applied. The pixels can be fewer than
-    ``facts.raw_width_px`` x ``facts.raw_height_px``, when the caller of the decoder said that fewer are enough.
+    ``facts.raw_width_px`` x ``facts.raw_height_px``, when the caller of the decoder said that fewer are enough. Then
+    ``filled_px`` says how much of their width and height the image fills: of a width of 1001, an eighth is 125.125, so
+    it ends inside the last of 126 pixels. None means all.
     """
 
     pixels: Pixels
     turn: int
     facts: Facts
+    filled_px: tuple[float, float] | None = None
 
 
 class Transform(BaseModel):
@@ -53,6 +56,9 @@ class Transform(BaseModel):
         Args:
             rng: generator keyed by seed, image, operation and variant.
             background: what to paint where the image does not reach.
+
+        Raises:
+            DecodeError: ``too_large``, what it would make of this image fills the memory; that costs this image alone.
         """
 
     def kept_fraction(self) -> float:

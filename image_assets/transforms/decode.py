@@ -59,15 +59,16 @@ def _decode_jpeg(raw: bytes, settings: Settings, enough_px: tuple[int, int] | No
     if header.precision_bits not in (0, 8):
         raise DecodeError("unsupported_format", f"JPEG of {header.precision_bits} bits a channel is not decoded here")
     exif = parse_exif(header.exif, keep_gps=settings.keep_gps)
-    size = _decoded_size(header, exif.orientation, enough_px)
+    stored_px = tuple(reversed(enough_px)) if enough_px and sideways(exif.orientation) else enough_px
+    jpeg = _Jpeg(header, exif, _divisor(header, stored_px))
     # What is decoded smaller costs no more memory than what is that small.
-    check_pixel_count(*size, settings.limits.max_pixels)
+    check_pixel_count(*jpeg.size_px, settings.limits.max_pixels)
     if (scans := count_scans(raw, header)) > _MAX_SCANS:
         raise DecodeError("bomb", f"a JPEG of {scans} scans, each of which costs as much as a whole image")
     if header.frame not in _BASELINE_AND_PROGRESSIVE:
         return decode_with_pillow(raw, settings)
     try:
-        decoded = _decode_strictly(raw, _Jpeg(header, exif, size), settings)
+        decoded = _decode_strictly(raw, jpeg, settings)
     except ValueError:
         # It may be broken, or only sloppy: Pillow still refuses a truncated file, and forgives a wrong marker.
         return decode_with_pillow(raw, settings, flags=("lenient_decode",))
@@ -76,11 +77,21 @@ def _decode_jpeg(raw: bytes, settings: Settings, enough_px: tuple[int, int] | No
 
 @dataclass(frozen=True, slots=True)
 class _Jpeg:
-    """What is known of a JPEG before it is decoded; ``size_px`` is the (width, height) it is decoded at."""
+    """What is known of a JPEG before it is decoded, and the fraction of its size it is decoded at."""
 
     header: JpegHeader
     exif: Exif
-    size_px: tuple[int, int]
+    divisor: int
+
+    @property
+    def size_px(self) -> tuple[int, int]:
+        """The width and height it is decoded at."""
+        return -(-self.header.width_px // self.divisor), -(-self.header.height_px // self.divisor)
+
+    @property
+    def filled_px(self) -> tuple[float, float]:
+        """How much of these the image fills."""
+        return self.header.width_px / self.divisor, self.header.height_px / self.divisor
 
 
 def _decode_strictly(raw: bytes, jpeg: _Jpeg, settings: Settings) -> Decoded | None:
@@ -121,18 +132,17 @@ def _decode_strictly(raw: bytes, jpeg: _Jpeg, settings: Settings) -> Decoded | N
         flags=flags,
         **exif.as_dict(),
     )
-    return Decoded(pixels, exif.orientation, facts)
+    return Decoded(pixels, exif.orientation, facts, jpeg.filled_px)
 
 
-def _decoded_size(header: JpegHeader, orientation: int, enough_px: tuple[int, int] | None) -> tuple[int, int]:
-    """Return the smallest (width, height) of 1/1, 1/2, 1/4 and 1/8 of the image's that is enough."""
+def _divisor(header: JpegHeader, enough_px: tuple[int, ...] | None) -> int:
+    """Return the greatest of 1, 2, 4 and 8 that leaves both sides, as stored, at least as long as is enough."""
     if enough_px is not None:
-        least_width, least_height = reversed(enough_px) if sideways(orientation) else enough_px
+        sides = (header.width_px, header.height_px)
         for divisor in (8, 4, 2):
-            width_px, height_px = -(-header.width_px // divisor), -(-header.height_px // divisor)
-            if width_px >= least_width and height_px >= least_height:
-                return width_px, height_px
-    return header.width_px, header.height_px
+            if all(-(-side // divisor) >= least for side, least in zip(sides, enough_px, strict=True)):
+                return divisor
+    return 1
 
 
 def _converted(pixels: Pixels, settings: Settings, profile: bytes | None) -> Pixels:

@@ -16,7 +16,6 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"<svg", "SVG"),
 )
 _TIFF_ORDERS: dict[bytes, Literal["little", "big"]] = {b"II*\0": "little", b"MM\0*": "big"}
-_HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
 _TRUNCATED_WORDS = ("truncated", "not enough", "expected to read", "unexpected end", "eof", "incomplete")
 _UNSUPPORTED_WORDS = ("unsupported", "not supported", "cannot handle", "unknown pixel mode", "cannot find loader")
 # Pillow says this of compressed text and profiles in PNG that would fill the memory.
@@ -69,10 +68,8 @@ def _unidentified(raw: bytes, formats: Collection[str]) -> tuple[str, str]:
     for signature, name in _SIGNATURES:
         if raw.startswith(signature):
             return "unsupported_format", f"{name} is not decoded here"
-    # AVIF is one of a family of formats that share their first bytes with HEIC and MP4.
+    # AVIF is one of a family of formats that share their first bytes with MP4.
     if raw[4:8] == b"ftyp" and b"avif" not in raw[8:64] and b"avis" not in raw[8:64]:
-        if raw[8:12] in _HEIC_BRANDS:
-            return "unsupported_format", "HEIC is not decoded here; export it as JPEG, PNG or AVIF"
         return "unsupported_format", f"ISO media of brand {raw[8:12]!r} is not decoded here"
     Image.init()
     for name, (factory, accept) in Image.OPEN.items():

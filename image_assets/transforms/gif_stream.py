@@ -25,8 +25,8 @@ def check_gif(image: "Image.Image", raw: bytes) -> None:
     left, top, width_px, height_px = (
         int.from_bytes(raw[at : at + 2], "little") for at in range(start + 1, start + 9, 2)
     )
-    position = start + _DESCRIPTOR_BYTES + _palette_bytes(raw[start + 9])
-    code_bits, (data, end) = raw[position], _blocks(raw, position + 1)
+    position = start + _DESCRIPTOR_BYTES + palette_bytes(raw[start + 9])
+    code_bits, (data, end) = raw[position], read_blocks(raw, position + 1)
     if end > len(raw):
         raise DecodeError("truncated", f"a GIF of {len(raw)} bytes whose first frame goes on")
     row = top + height_px - 1
@@ -37,27 +37,37 @@ def check_gif(image: "Image.Image", raw: bytes) -> None:
     blank = image.info.get("transparency", 0)
     if image.crop((left, row, left + width_px, row + 1)).getextrema() != (blank, blank):
         return
-    found_px = _pixels(data, code_bits, width_px * height_px)
-    if found_px < width_px * height_px:
-        raise DecodeError("truncated", f"GIF: {found_px} of {width_px * height_px} pixels are there")
+    check_codes(data, code_bits, width_px * height_px)
+
+
+def check_codes(data: bytes, code_bits: int, needed_px: int) -> None:
+    """Refuse LZW codes that stand for fewer pixels than a frame has.
+
+    Raises:
+        DecodeError: it is truncated.
+    """
+    found_px = _pixels(data, code_bits, needed_px)
+    if found_px < needed_px:
+        raise DecodeError("truncated", f"GIF: {found_px} of {needed_px} pixels are there")
 
 
 def _first_image(raw: bytes) -> int:
     """Return where the descriptor of the first image stands; Pillow found one, so there is one."""
-    position = _HEADER_BYTES + _palette_bytes(raw[10])
+    position = _HEADER_BYTES + palette_bytes(raw[10])
     while position < len(raw) and raw[position] != _IMAGE:
         # Between blocks Pillow passes over bytes that begin none.
-        position = _blocks(raw, position + 2)[1] if raw[position] == _EXTENSION else position + 1
+        position = read_blocks(raw, position + 2)[1] if raw[position] == _EXTENSION else position + 1
     if position + _DESCRIPTOR_BYTES >= len(raw):
         raise DecodeError("truncated", f"a GIF of {len(raw)} bytes that ends before its first frame")
     return position
 
 
-def _palette_bytes(flags: int) -> int:
+def palette_bytes(flags: int) -> int:
+    """Return how many bytes the palette has that stands behind these flags."""
     return 3 << (flags & 7) + 1 if flags & 0x80 else 0
 
 
-def _blocks(raw: bytes, position: int) -> tuple[bytes, int]:
+def read_blocks(raw: bytes, position: int) -> tuple[bytes, int]:
     """Return the joined content of the blocks up to an empty one, and where that ends (beyond the file: cut off)."""
     parts = []
     while position < len(raw) and (size_bytes := raw[position]):

@@ -28,28 +28,25 @@ def check_png(image: "Image.Image", raw: bytes) -> None:
     """
     data = []
     kind, position = b"", len(PNG_SIGNATURE)
-    for kind, position, body in _chunks(raw):
+    for kind, position, body in iter_chunks(raw):
         # The names of chunks that an image cannot do without begin with a capital letter.
-        if kind[:1].isupper() and zlib.crc32(body, zlib.crc32(kind)) != int.from_bytes(raw[position - 4 : position]):
-            raise DecodeError("corrupt", f"PNG: the checksum of a chunk {kind.decode('latin-1')} is wrong")
+        if kind[:1].isupper():
+            check_sum(kind, body, raw[position - 4 : position])
         if kind == b"IDAT":
             data.append(body)
     if kind != b"IEND":
         raise DecodeError("truncated", f"a PNG of {len(raw)} bytes without its last chunk, IEND")
     if _reached_last_row(image, interlaced=bool(raw[28])):
         return
-    expected_bytes = _expected_bytes(raw)
-    found_bytes = _inflated_bytes(data, expected_bytes)
-    if found_bytes < expected_bytes:
-        raise DecodeError("truncated", f"PNG: {found_bytes} of {expected_bytes} bytes of pixels are there")
+    check_rows(raw, data, (int.from_bytes(raw[16:20]), int.from_bytes(raw[20:24])))
 
 
 def png_end(raw: bytes) -> int:
     """Return where the last chunk ends."""
-    return max((end for _, end, _ in _chunks(raw)), default=len(PNG_SIGNATURE))
+    return max((end for _, end, _ in iter_chunks(raw)), default=len(PNG_SIGNATURE))
 
 
-def _chunks(raw: bytes) -> Iterator[tuple[bytes, int, memoryview]]:
+def iter_chunks(raw: bytes) -> Iterator[tuple[bytes, int, memoryview]]:
     """Yield name, end and content of each chunk that is there as a whole, up to IEND."""
     view = memoryview(raw)
     position, kind = len(PNG_SIGNATURE), b""
@@ -60,6 +57,31 @@ def _chunks(raw: bytes) -> Iterator[tuple[bytes, int, memoryview]]:
         if position > len(raw):
             return
         yield kind, position, view[start : position - 4]
+
+
+def check_sum(kind: bytes, body: memoryview, stored: bytes) -> None:
+    """Refuse a chunk that differs from its checksum.
+
+    Raises:
+        DecodeError: it is corrupt.
+    """
+    if zlib.crc32(body, zlib.crc32(kind)) != int.from_bytes(stored):
+        raise DecodeError("corrupt", f"PNG: the checksum of a chunk {kind.decode('latin-1')} is wrong")
+
+
+def check_rows(raw: bytes, data: list[memoryview], size_px: tuple[int, int]) -> None:
+    """Refuse compressed rows that are fewer than an image of this (width, height) has.
+
+    Args:
+        raw: the whole file, whose header says how pixels are stored.
+
+    Raises:
+        DecodeError: it is truncated.
+    """
+    expected_bytes = _expected_bytes(raw, *size_px)
+    found_bytes = _inflated_bytes(data, expected_bytes)
+    if found_bytes < expected_bytes:
+        raise DecodeError("truncated", f"PNG: {found_bytes} of {expected_bytes} bytes of pixels are there")
 
 
 def _reached_last_row(image: "Image.Image", *, interlaced: bool) -> bool:
@@ -75,8 +97,7 @@ def _reached_last_row(image: "Image.Image", *, interlaced: bool) -> bool:
     return row > 0 and image.crop((0, row, image.width, row + 1)).getbbox(alpha_only=False) is not None
 
 
-def _expected_bytes(raw: bytes) -> int:
-    width_px, height_px = int.from_bytes(raw[16:20]), int.from_bytes(raw[20:24])
+def _expected_bytes(raw: bytes, width_px: int, height_px: int) -> int:
     bits = raw[24] * _CHANNELS[raw[25]]
     passes = _PASSES if raw[28] else ((0, 0, 1, 1),)
     total = 0

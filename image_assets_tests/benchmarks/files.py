@@ -36,6 +36,28 @@ def imagenet_like(count: int, photos: Path = SAMPLE_PHOTOS) -> Path:
     return folder
 
 
+def large_originals(count: int, photos: Path = SAMPLE_PHOTOS) -> Path:
+    """Return a folder of ``count`` JPEGs of 4000x3000 at quality 92, some megabytes each, as a camera writes them.
+
+    Each is a mosaic of 20 photographs, twice as wide and high as it was pasted, with grain on top.
+    """
+    folder = CACHE / f"large-originals-{photos.resolve().name}-{count}"
+    if folder.exists():
+        return folder
+    sources = sorted(photos.rglob("*.jpg"))
+    aside = folder.with_suffix(".partial")
+    for number in range(count):
+        draw = np.random.default_rng(number)
+        path = aside / f"{number % 4}" / f"{number:06d}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        whole = _mosaic(sources, draw).resize((4000, 3000), Image.Resampling.BICUBIC)
+        grain = draw.standard_normal((3000, 4000, 1), np.float32) * 4
+        pixels = np.clip(np.asarray(whole, np.float32) + grain, 0, 255).astype(np.uint8)
+        Image.fromarray(pixels).save(path, "JPEG", quality=92)
+    aside.rename(folder)
+    return folder
+
+
 def many_small(count: int) -> Path:
     """Return a folder of ``count`` JPEGs of 16x16, in folders of 1,000; no two are equal."""
     folder = CACHE / f"many-small-{count}"
@@ -51,3 +73,13 @@ def many_small(count: int) -> Path:
         path.write_bytes(buffer.getvalue() + number.to_bytes(8, "little"))
     aside.rename(folder)
     return folder
+
+
+def _mosaic(sources: list[Path], draw: np.random.Generator) -> Image.Image:
+    """Return 2000x1500 pixels: five photographs in each of four rows."""
+    mosaic = Image.new("RGB", (2000, 1500))
+    for place in range(20):
+        with Image.open(sources[int(draw.integers(len(sources)))]) as source:
+            tile = ImageOps.fit(source.convert("RGB"), (400, 375), Image.Resampling.LANCZOS)
+        mosaic.paste(tile, (place % 5 * 400, place // 5 * 375))
+    return mosaic

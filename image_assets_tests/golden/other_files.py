@@ -1,4 +1,4 @@
-"""GIF, WebP, AVIF, HEIC and the rarer formats, what is no image, and the eight orientations."""
+"""GIF, WebP, AVIF and the rarer formats, what is no image, and the eight orientations."""
 
 import struct
 from collections.abc import Iterator
@@ -132,8 +132,8 @@ def _refused() -> Iterator[Case]:
     yield Case("empty.jpg", b"", reason="zero_bytes")
     yield Case("page.jpg", b"<!DOCTYPE html><html><body>404 Not Found</body></html>\n", reason="not_an_image")
     yield Case("zeros.png", bytes(512), reason="not_an_image")
-    heic = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(64)
-    yield Case("photo.heic", heic, reason="unsupported_format")
+    film = b"\0\0\0\x18ftypisom\0\0\0\0isommp41" + bytes(64)
+    yield Case("film.mp4", film, reason="unsupported_format")
     yield Case("drawing.svg", b"<svg xmlns='http://www.w3.org/2000/svg'/>", reason="unsupported_format")
     yield Case("scan.pdf", b"%PDF-1.7\n" + bytes(64), reason="unsupported_format")
     yield Case("light.exr", b"\x76\x2f\x31\x01\2\0\0\0" + bytes(64), reason="unsupported_format")

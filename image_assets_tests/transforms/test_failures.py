@@ -70,7 +70,6 @@ def png_header(width_px: int, height_px: int) -> bytes:
         (b'{"error": "not found"}', "not_an_image"),
         (bytes(10_000), "not_an_image"),
         (bytes(np.random.default_rng(0).integers(0, 256, 5000, np.uint8)), "not_an_image"),
-        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100), "unsupported_format"),
         (b"\0\0\0\x20ftypisom\0\0\2\0isomiso2avc1mp41" + bytes(100), "unsupported_format"),
         (b"\x76\x2f\x31\x01\2\0\0\0" + bytes(100), "unsupported_format"),
         (b"%PDF-1.7\n" + bytes(100), "unsupported_format"),
