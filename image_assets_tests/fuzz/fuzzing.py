@@ -1,8 +1,9 @@
 """Feed broken files to the decoder for a while: ``python -m image_assets_tests.fuzz --minutes 30``.
 
 Good files are broken at random (``mutate.py``) and decoded in worker processes with the limits of a run. Reported are
-how many became which reason, and as findings: a worker that died or hung, an error that is no reason, and a file that
-is accepted although Pillow, decoding all of it, refuses it. Findings are kept as files; exit code 1 when there are any.
+how many became which reason, and as findings: a worker that died or hung, an error that is no reason, a file that is
+accepted although Pillow, decoding all of it, refuses it, and one whose frames all together say something else than the
+first alone. Findings are kept as files; exit code 1 when there are any.
 The seed makes a run repeatable.
 """
 
@@ -18,10 +19,12 @@ from pathlib import Path
 import numpy as np
 
 from image_assets.core.errors import DecodeError
+from image_assets.core.sample import Rendered
 from image_assets.engines.base import Beat, Lost
 from image_assets.engines.local import LocalEngine
 from image_assets.settings import Settings, make_settings
 from image_assets.transforms.chain import Renderer
+from image_assets.transforms.heic import is_heic
 from image_assets.transforms.pillow_decode import FORMATS
 from image_assets_tests.fuzz.mutate import mutated
 
@@ -52,22 +55,36 @@ class Decoder:
         self._settings = settings
 
     def __call__(self, task: list[Broken], beat: Beat) -> list[Fate]:
-        renderer = Renderer(self._settings)
+        image = self._settings.image.model_copy(update={"frames": "all"})
+        first, all_frames = Renderer(self._settings), Renderer(self._settings.model_copy(update={"image": image}))
         fates = []
         for position, broken in enumerate(task):
             beat(position)
-            fates.append(self._fate(renderer, broken.data))
+            fate, rendered = _fate(first, broken.data)
+            if not fate.finding and (rendered is None or "animated" in rendered.facts.flags):
+                fate = _compared(fate, rendered, *_fate(all_frames, broken.data))
+            fates.append(fate)
         return fates
 
-    def _fate(self, renderer: Renderer, data: bytes) -> Fate:
-        try:
-            rendered = renderer.render(data, hashlib.sha256(data).hexdigest())
-        except DecodeError as error:
-            return Fate(error.reason)
-        except Exception as error:  # noqa: BLE001  that is what is looked for
-            return Fate("error", f"no reason but {error!r}")
-        flags = rendered.facts.flags
-        return Fate("ok", "" if "lenient_decode" in flags else _objection(data))
+
+def _fate(renderer: Renderer, data: bytes) -> tuple[Fate, Rendered | None]:
+    try:
+        rendered = renderer.render(data, hashlib.sha256(data).hexdigest())
+    except DecodeError as error:
+        return Fate(error.reason), None
+    except Exception as error:  # noqa: BLE001  that is what is looked for
+        return Fate("error", f"no reason but {error!r}"), None
+    flags = rendered.facts.flags
+    return Fate("ok", "" if "lenient_decode" in flags or is_heic(data) else _objection(data)), rendered
+
+
+def _compared(fate: Fate, first: Rendered | None, of_all: Fate, frames: Rendered | None) -> Fate:
+    """Return the first frame's fate, with what is wrong with that of all frames beside it."""
+    if of_all.finding:
+        return Fate(fate.outcome, f"all frames: {of_all.finding}")
+    if frames is not None and (first is None or frames.outputs[0].sha256 != first.outputs[0].sha256):
+        return Fate(fate.outcome, f"all frames are accepted, and the first alone gives {fate.outcome} or other pixels")
+    return fate
 
 
 def _objection(data: bytes) -> str:
