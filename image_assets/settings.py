@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from image_assets.core.errors import ConfigError
+from image_assets.core.object_urls import is_object_url, parse_object_url
 
 # What one transform of the YAML looks like: its name, or {name: {parameter: value}}.
 TransformSpec = str | dict[str, dict[str, Any] | None]
@@ -34,6 +35,36 @@ class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class HttpSettings(_Section):
+    """How images are fetched from web servers."""
+
+    timeout_s: float = Field(
+        20.0, gt=0, le=3600, description="All of one image: name lookup, redirects, waits, retries and every byte."
+    )
+    retries: int = Field(2, ge=0, le=20, description="Further attempts after 429, 5xx and broken connections.")
+    backoff_s: float = Field(
+        0.5, ge=0, le=60, description="Wait before the first retry; doubles with each, and half of it is drawn."
+    )
+    connections: int = Field(16, ge=1, le=256, description="Images that one worker fetches at the same time.")
+    per_host: int = Field(2, ge=1, le=256, description="Of these, how many from one host.")
+    min_interval_s: float = Field(0.0, ge=0, le=60, description="Least time between two requests to one host.")
+    user_agent: str = Field(
+        "image-assets", pattern=r"^[!-~]+( [!-~]+)*$", description="What servers are told; add a way to reach you."
+    )
+    respect_opt_out: bool = Field(
+        True, description="Take no image whose server says noai, noimageai, noindex or noimageindex (X-Robots-Tag)."
+    )
+    allow_private_addresses: bool = Field(
+        False, description="Also fetch from addresses that are not public: this machine, the local network."
+    )
+    validators: str | None = Field(
+        None, description="SQLite file (made if absent) for ETags; with it URLs are looked at again for changes."
+    )
+    recheck_s: float = Field(
+        86_400.0, ge=0, description="Least time between two looks at one URL; only with `validators`."
+    )
+
+
 class SourceSettings(_Section):
     """Where the raw images are; several places are written as a list of these."""
 
@@ -50,6 +81,17 @@ class SourceSettings(_Section):
         (),
         description="File name endings to take, without dot; empty: every ending Pillow knows, and files without one.",
     )
+    image_column: str | None = Field(None, description="Column of a table that holds the images; none: found out.")
+    subset: str | None = Field(None, description="Subset (configuration) of a Hugging Face dataset; none: its default.")
+    split: str | None = Field(
+        None, description="Rows of a Hugging Face dataset: `train`, `train[:10%]+test`; none: all of the subset."
+    )
+    url_column: str = Field("url", description="Column of a list of URLs that holds the URL.")
+    label_column: str = Field("label", description="Column that holds the label; none when there is no such column.")
+    sha256_column: str = Field(
+        "sha256", description="Column of a list of URLs with the SHA-256 that the bytes must have; may be absent."
+    )
+    http: HttpSettings = HttpSettings()
 
     @model_validator(mode="before")
     @classmethod
@@ -167,12 +209,32 @@ class CheckSettings(_Section):
     failed_fraction: FailedFractionSettings = FailedFractionSettings()
 
 
+class SqsSettings(_Section):
+    """The queue into which a bucket puts what happens in it."""
+
+    queue_url: str = Field(
+        pattern=r"^https?://[^@?#\s]+/[^@?#\s]+$", description="URL of the SQS queue; one queue for each dataset."
+    )
+    region: str | None = Field(None, description="Region of the queue; none: what its URL or the environment says.")
+    endpoint_url: str | None = Field(
+        None, pattern=r"^https?://[^@?#\s]+$", description="Where SQS is, if not at Amazon (localstack, moto)."
+    )
+    max_messages: int = Field(10_000, ge=1, le=100_000, description="Most messages taken at one look.")
+    reconcile_s: float = Field(3600.0, ge=0, description="Everything is listed when the last time is this long ago.")
+
+
 class TriggerSettings(_Section):
     """How eagerly the sensor asks for runs."""
 
     interval_s: int = Field(5, ge=1, description="Least seconds between two looks at the source.")
     max_attempts: int = Field(3, ge=1, description="Runs asked for one state of the source before giving up on it.")
     backoff_s: float = Field(30.0, ge=0, description="Wait after the first failed run; doubles with each.")
+    max_listing_s: float = Field(
+        40.0,
+        ge=0,
+        description="A look at the source ends after this long and the next one goes on; Dagster stops at 60.",
+    )
+    sqs: SqsSettings | None = Field(None, description="Queue with a bucket's events; none: the source is listed.")
 
 
 class Settings(_Section):
@@ -201,6 +263,17 @@ class Settings(_Section):
     workers: int = Field(
         2, ge=0, le=256, description="Decoding processes; 0: in the run's own process, without isolation."
     )
+
+    @model_validator(mode="after")
+    def _fetching_ends_before_its_worker(self) -> "Settings":
+        limit_s = self.limits.max_decode_s
+        for part in (self.source, *self.source.parts):
+            if part.kind == "urls" and part.http.timeout_s >= limit_s:
+                raise ValueError(
+                    f"source.http.timeout_s ({part.http.timeout_s:g}) must be less than limits.max_decode_s "
+                    f"({limit_s:g}), after which the worker itself is stopped"
+                )
+        return self
 
 
 def load_settings(path: Path, overrides: Mapping[str, Any] | None = None) -> Settings:
@@ -273,13 +346,18 @@ def make_settings(
     return _with_resolved_paths(settings, base)
 
 
-def dataset_name_for(folder: Path) -> str:
-    """Return a dataset name for a folder given without settings, distinct for folders of the same name."""
-    # Resolved first: a folder has one name, however it is written (".", a link).
-    folder = folder.resolve()
-    stem = re.sub(r"[^a-z0-9]+", "_", folder.name.lower()).strip("_")[:40] or "images"
-    digest = hashlib.blake2b(str(folder).encode("utf-8", "surrogateescape"), digest_size=4).hexdigest()
+def dataset_name_for(place: Path | str) -> str:
+    """Return a dataset name for a folder or a URL given without settings, distinct for places of the same name."""
+    # Resolved first: a folder has one name, however it is written (".", a link), and a bucket however it is reached.
+    whole = str(place.resolve()) if isinstance(place, Path) else _without_options(place).rstrip("/")
+    stem = re.sub(r"[^a-z0-9]+", "_", whole.rsplit("/", 1)[-1].lower()).strip("_")[:40] or "images"
+    digest = hashlib.blake2b(whole.encode("utf-8", "surrogateescape"), digest_size=4).hexdigest()
     return f"{stem if stem[0].isalpha() else 'images_' + stem}_{digest}"
+
+
+def _without_options(url: str) -> str:
+    """Return a bucket's URL without how to reach it; what other URLs have behind the ``?`` says what is meant."""
+    return url.partition("?")[0] if is_object_url(url) else url
 
 
 class _SettingsLoader(yaml.SafeLoader):
@@ -335,7 +413,10 @@ def _with_resolved_source(source: SourceSettings, base: Path) -> SourceSettings:
     if source.parts:
         parts = tuple(_with_resolved_source(part, base) for part in source.parts)
         return source.model_copy(update={"parts": parts, "path": ", ".join(part.path for part in parts)})
-    return source.model_copy(update={"path": _resolve(source.path, base)})
+    http = source.http
+    if http.validators is not None:
+        http = http.model_copy(update={"validators": _resolve(http.validators, base)})
+    return source.model_copy(update={"path": _resolve(source.path, base), "http": http})
 
 
 def is_url(path_or_url: str) -> bool:
@@ -346,6 +427,9 @@ def is_url(path_or_url: str) -> bool:
 def _resolve(path_or_url: str, base: Path) -> str:
     if is_url(path_or_url):
         scheme, rest = path_or_url.split("://", 1)
+        if is_object_url(path_or_url):
+            # Told at once: a URL is shown in many places, and must hold no secret.
+            parse_object_url(path_or_url)
         return f"{scheme.lower()}://{rest}"
     try:
         return str((base / Path(path_or_url).expanduser()).resolve())

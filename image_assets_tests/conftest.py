@@ -1,12 +1,14 @@
 """Fixtures for all tests: folders of real image files, settings for them."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from image_assets.settings import Settings
 from image_assets_tests.images import make_settings_for
+from image_assets_tests.servers import Server, azure_server, gcs_server, s3_server
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -31,3 +33,50 @@ def settings(tmp_path: Path) -> Callable[..., Settings]:
         return make_settings_for(tmp_path, **overrides)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def s3_session() -> Iterator[Server]:
+    """An S3 server for all tests of this process."""
+    with s3_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def azure_session() -> Iterator[Server]:
+    """An Azure server for all tests of this process."""
+    with azure_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def gcs_session() -> Iterator[Server]:
+    """A server that speaks like Google's for all tests of this process."""
+    with gcs_server() as server:
+        yield server
+
+
+@pytest.fixture
+def s3(s3_session: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
+    """An S3 server, and its credentials in the environment."""
+    return _known(s3_session, monkeypatch)
+
+
+@pytest.fixture
+def azure(azure_session: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
+    """An Azure server, and its credentials in the environment."""
+    return _known(azure_session, monkeypatch)
+
+
+@pytest.fixture
+def gcs(gcs_session: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
+    """A server that speaks like Google's; it wants no credentials."""
+    return _known(gcs_session, monkeypatch)
+
+
+def _known(server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
+    for name in [name for name in os.environ if name.startswith(("AWS_", "AZURE_", "GOOGLE_"))]:
+        monkeypatch.delenv(name)
+    for name, value in server.environment.items():
+        monkeypatch.setenv(name, value)
+    return server

@@ -20,6 +20,7 @@ IN_THE_RECIPE = {
     "image.mode": "L",
     "image.background": (0, 0, 0),
     "image.resizer": "pillow-lanczos",
+    "image.frames": "all",
     "output.format": "png",
     "output.quality": 80,
     "transforms": ("sharpen",),
@@ -36,6 +37,23 @@ NOT_IN_THE_RECIPE = {
     "source.parts": ({"path": "/a", "prefix": "a/"}, {"path": "/b", "prefix": "b/"}),
     "source.follow_symlinks": True,
     "source.extensions": ("jpg",),
+    "source.image_column": "picture",
+    "source.subset": "small",
+    "source.split": "train",
+    "source.url_column": "address",
+    "source.label_column": "class",
+    "source.sha256_column": "hash",
+    "source.http.timeout_s": 5.0,
+    "source.http.retries": 0,
+    "source.http.backoff_s": 0.1,
+    "source.http.connections": 4,
+    "source.http.per_host": 1,
+    "source.http.min_interval_s": 0.1,
+    "source.http.user_agent": "somebody",
+    "source.http.respect_opt_out": False,
+    "source.http.allow_private_addresses": True,
+    "source.http.validators": "/elsewhere.sqlite",
+    "source.http.recheck_s": 60.0,
     "store": "/elsewhere",
     "num_shards": 7,
     "seed": 1,  # see CONDITIONAL
@@ -44,6 +62,7 @@ NOT_IN_THE_RECIPE = {
     "labels.key_column": "key",
     "labels.label_column": "class",
     "augment.transforms": ("random_flip",),  # see CONDITIONAL
+    "limits.max_frames": 7,  # see CONDITIONAL
     "limits.max_decode_s": 5.0,
     "limits.max_memory_bytes": 2**29,
     "features.extractor": "colour-moments",
@@ -55,6 +74,8 @@ NOT_IN_THE_RECIPE = {
     "trigger.interval_s": 60,
     "trigger.max_attempts": 9,
     "trigger.backoff_s": 1.0,
+    "trigger.max_listing_s": 5.0,
+    "trigger.sqs": {"queue_url": "https://sqs.eu-west-1.amazonaws.com/123456789012/photos"},
     "exports": ("csv",),
     "workers": 1,
 }
@@ -76,6 +97,7 @@ CONDITIONAL = [
     ({"transforms": ["random_flip"]}, "transforms", [{"random_flip": None}], False),
     ({"output.format": "jpeg"}, "output.quality", 80, True),
     ({"output.format": "png"}, "output.quality", 80, False),
+    ({"image.frames": "all"}, "limits.max_frames", 7, True),
 ]  # fmt: skip
 LEAST = {"name": "tiny", "source": {"path": "raw"}, "store": "store"}
 

@@ -118,7 +118,10 @@ def test_relative_paths_do_not_depend_on_where_the_program_runs(tmp_path, monkey
     ("overrides", "says"),
     [
         ({"imag": {}}, r"imag: unknown setting; known here: augment, checks, .*, image, .*, workers$"),
-        ({"image": {"widht_px": 3}}, r"image\.widht_px: unknown setting; known here: background, fit, height_px, "),
+        (
+            {"image": {"widht_px": 3}},
+            r"image\.widht_px: unknown setting; known here: background, fit, frames, height_px, ",
+        ),
         ({"checks": {"failed_fraction": {"wrn": 1}}}, r"failed_fraction\.wrn: .* known here: error, min_failed, warn$"),
         ({"preset": "zenml"}, r"unknown preset 'zenml'; known: remux, zenml-tutorial$"),
         ({"preset": ["remux"]}, r"unknown preset \['remux'\]; known: "),

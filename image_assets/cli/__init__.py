@@ -5,6 +5,7 @@ import click
 from image_assets.cli.dataset import digest, plan, run, status, verify
 from image_assets.cli.inspecting import inspect
 from image_assets.cli.program import Program
+from image_assets.cli.remuxing import remux
 from image_assets.cli.upkeep import diff, forget, gc, quarantine, reshard, retry, snapshots, vacuum
 
 
@@ -24,6 +25,7 @@ _COMMANDS = (
     *(run, plan, status, digest, verify, inspect),
     *(quarantine, retry, reshard),
     *(snapshots, diff, vacuum, gc, forget),
+    remux,
 )
 for command in _COMMANDS:
     main.add_command(command)

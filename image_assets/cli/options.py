@@ -7,7 +7,8 @@ from typing import Any
 import click
 
 from image_assets.core.errors import ConfigError
-from image_assets.settings import Settings, dataset_name_for, load_settings, make_settings
+from image_assets.settings import Settings, SourceSettings, dataset_name_for, is_url, load_settings, make_settings
+from image_assets.sources import kind_of
 
 SAMPLE_SETTINGS = Path("data/datasets/photos.yaml")
 
@@ -15,7 +16,7 @@ SAMPLE_SETTINGS = Path("data/datasets/photos.yaml")
 def dataset_options(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options that say which dataset, and what of its settings to override."""
     options = [
-        click.option("--input", "input_dir", metavar="DIR", help="Folder of raw images."),
+        click.option("--input", "input_dir", metavar="PLACE", help="Raw images: folder, bucket, archive or table."),
         click.option("--config", metavar="YAML", help=f"Settings file [default without --input: {SAMPLE_SETTINGS}]."),
         click.option("--store", metavar="URL", help="Folder or URL where everything is kept."),
         click.option("--preset", metavar="NAME", help="Settings to start from: zenml-tutorial or remux."),
@@ -47,12 +48,12 @@ def settings_from(options: dict[str, Any]) -> Settings:
         config = str(SAMPLE_SETTINGS)
     if config is not None:
         return load_settings(Path(config), overrides)
-    folder = Path(_absolute(options["input_dir"]) or "")
-    if not folder.is_dir():
-        what = "is a file, not a folder" if folder.exists() else "does not exist"
+    place = _absolute(options["input_dir"]) or ""
+    if not is_url(place) and not Path(place).is_dir() and kind_of(SourceSettings(path=place)) == "folder":
+        what = "is a file, not a folder" if Path(place).exists() else "does not exist"
         raise ConfigError(f"--input {options['input_dir']} {what}; name the folder that holds the images")
-    name = dataset_name_for(folder)
-    content = {"name": name, "source": {"path": str(folder)}, "store": f"data/store/{name}"}
+    name = dataset_name_for(place if is_url(place) else Path(place))
+    content = {"name": name, "source": {"path": place}, "store": f"data/store/{name}"}
     settings = make_settings(content, base=Path.cwd(), overrides=overrides, origin="command line")
     if options["shards"] is None:
         from image_assets.pipeline.resharding import stored_num_shards
@@ -81,7 +82,7 @@ def _overrides(options: dict[str, Any]) -> dict[str, Any]:
 
 def _absolute(path: str | None) -> str | None:
     # A path on the command line starts from here, one in a settings file from that file.
-    if path is None or "://" in path:
+    if path is None or is_url(path):
         return path
     if not path:
         raise ConfigError("an empty path was given; name a folder")

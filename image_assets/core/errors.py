@@ -17,6 +17,10 @@ class SourceError(ImageAssetsError):
     """Where the raw images come from is missing, empty or cannot be listed."""
 
 
+class ContainerError(SourceError):
+    """One archive or table of a source cannot be listed; what it held stays, and the others go on."""
+
+
 class SourceFileError(ImageAssetsError):
     """One raw image cannot be read; the image becomes a failed row with this reason.
 

@@ -4,9 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
+from image_assets.core.listing import UNKNOWN_SIZE
 from image_assets.core.manifest import MANIFEST_SCHEMA, Manifest
 from image_assets.core.sample import FAILED
 
@@ -40,13 +43,14 @@ class Rules:
     """What all shards of a run are planned by.
 
     ``present`` names the segments that exist: a row whose segment is gone is worked on again. Images that failed for
-    one of the reasons in ``retry`` are tried again. ``twin_sizes`` are the sizes (bytes) that several images have.
+    one of the reasons in ``retry`` are tried again. ``twin_sizes`` are the sizes (bytes) that several images have, in
+    ascending order.
     """
 
     recipe_id: str
     present: frozenset[str] = frozenset()
     retry: frozenset[str] = frozenset()
-    twin_sizes: pa.Array = field(default_factory=lambda: pa.array([], pa.int64()))
+    twin_sizes: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,8 @@ class ShardPlan:
     """What bringing one shard up to date takes.
 
     ``keep`` has MANIFEST_SCHEMA: rows that stay, with their present labels. ``work`` has :data:`WORK_SCHEMA`:
-    images to look into. ``removed`` keys and ``relabelled`` kept rows are counted.
+    images to look into, in the order in which their source reads them best. ``removed`` keys and ``relabelled`` kept
+    rows are counted.
     """
 
     shard: str
@@ -82,18 +87,25 @@ def plan_shard(shard: str, wanted: pa.Table, previous: Manifest | None, rules: R
     labels = wanted["label"].filter(stays)
     relabelled = _count_different(kept["label"], labels)
     kept = kept.set_column(kept.schema.get_field_index("label"), MANIFEST_SCHEMA.field("label"), labels)
+    # Of an image in a container it goes by where it lies there, and that may be counted otherwise by now.
+    buckets = wanted["bucket"].filter(stays)
+    kept = kept.set_column(kept.schema.get_field_index("bucket"), MANIFEST_SCHEMA.field("bucket"), buckets)
     work = wanted.select([field.name for field in WORK_SCHEMA if field.name in wanted.column_names])
+    # What the last commit found out by reading is known as long as the version is the same.
+    unread = pc.and_(pc.equal(work["size_bytes"], UNKNOWN_SIZE), same_version)
+    sizes = pc.if_else(unread, before["size_bytes"], work["size_bytes"])
+    work = work.set_column(work.schema.get_field_index("size_bytes"), WORK_SCHEMA.field("size_bytes"), sizes)
     work = work.append_column("known_key", known)
     work = work.append_column("sha256", pc.if_else(same_version, before["sha256"], pa.scalar(None, pa.string())))
     work = work.append_column("before_sha256", before["sha256"])
     work = work.append_column("first_seen", before["first_seen"])
     work = work.append_column("attempts", before["attempts"])
     work = work.append_column("same_recipe", pa.array([same_recipe] * work.num_rows, pa.bool_()))
-    work = work.append_column("twin", pc.is_in(work["size_bytes"], value_set=rules.twin_sizes))
+    work = work.append_column("twin", _is_among(wanted["size_bytes"].to_numpy(), rules.twin_sizes))
     return ShardPlan(
         shard=shard,
         keep=kept.cast(MANIFEST_SCHEMA),
-        work=work.filter(pc.invert(stays)).cast(WORK_SCHEMA),
+        work=_in_reading_order(work.filter(pc.invert(stays)).cast(WORK_SCHEMA)),
         removed=rows.num_rows - int(pc.sum(known.cast(pa.int64())).as_py() or 0),
         relabelled=relabelled,
     )
@@ -122,10 +134,30 @@ def is_reencoded(work: Mapping[str, Any], sha256: str | None) -> bool:
     return bool(same and not work["same_recipe"])
 
 
-def twin_sizes(sizes: pa.ChunkedArray) -> pa.Array:
-    """Return the sizes that occur more than once."""
-    counted = pc.value_counts(sizes)
-    return counted.field("values").filter(pc.greater(counted.field("counts"), 1))
+def twin_sizes(sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the sizes that several images have, or may have, in ascending order.
+
+    An image of unknown size may have that of any other.
+    """
+    if (sizes == UNKNOWN_SIZE).any():
+        return np.unique(sizes)
+    # A hash table of the sizes would take five times the memory.
+    in_order = np.sort(sizes)
+    return np.unique(in_order[1:][in_order[1:] == in_order[:-1]])
+
+
+def _is_among(values: NDArray[np.int64], ordered: NDArray[np.int64]) -> pa.Array:
+    """Return which values are among others, which are in ascending order."""
+    if not len(ordered):
+        return pa.array(np.zeros(len(values), bool))
+    at = np.minimum(np.searchsorted(ordered, values), len(ordered) - 1)
+    return pa.array(ordered[at] == values)
+
+
+def _in_reading_order(work: pa.Table) -> pa.Table:
+    """Return work by bucket, as what is read together shares one, then by locator, which says where in a container."""
+    order = [("bucket", "ascending"), ("locator", "ascending"), ("key", "ascending")]
+    return work.take(pc.sort_indices(work, order)).combine_chunks()
 
 
 def _usable(before: pa.Table, rules: Rules) -> pa.ChunkedArray:

@@ -1,10 +1,20 @@
-"""How often a state was asked for: bounded retries with backoff, kept in the sensor's cursor."""
+"""What the sensor remembers in its cursor: how often a state was asked for, and a listing under way."""
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from image_assets.settings import TriggerSettings
+
+# Two states of one shard that share 48 bits of their hash are not met.
+_SHORT_BYTES = 6
+
+
+def short_version(version: str) -> str:
+    """Return a hash of a data version for the cursor, which is copied into every tick and may hold 64 shards."""
+    return hashlib.blake2b(version.encode(), digest_size=_SHORT_BYTES).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,17 +33,16 @@ class Attempts:
     open: Mapping[str, Attempt]
 
     @classmethod
-    def from_cursor(cls, cursor: str | None) -> "Attempts":
-        """Return the attempts in a cursor; none when it is empty or from another version."""
+    def from_json(cls, content: Any) -> "Attempts":
+        """Return the attempts in a part of a cursor; none when it is of another kind."""
         try:
-            content = json.loads(cursor or "{}")
-            return cls({name: Attempt(*fields) for name, fields in content.items()})
+            return cls({name: Attempt(str(version), *rest) for name, (version, *rest) in content.items()})
         except (ValueError, TypeError, AttributeError):
             return cls({})
 
-    def to_cursor(self) -> str:
-        """Return the cursor."""
-        return json.dumps({name: [item.version, item.count, item.asked_at] for name, item in self.open.items()})
+    def to_json(self) -> dict[str, list[Any]]:
+        """Return the same for a cursor."""
+        return {name: [item.version, item.count, round(item.asked_at)] for name, item in self.open.items()}
 
     def due(self, wanted: Mapping[str, str], settings: TriggerSettings, now: float) -> list[str]:
         """Return what to ask for now, of what is wanted and not there: name to version.
@@ -71,3 +80,40 @@ class Attempts:
 
 def _backoff_s(settings: TriggerSettings, count: int) -> float:
     return float(settings.backoff_s * 2 ** (count - 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """All that the sensor remembers from tick to tick; without it nothing is lost, only done again.
+
+    ``partial`` is the name of a listing under way. ``pending`` is the number of a snapshot of the source that was
+    looked at while a run was under way, so that it has to be looked at again.
+    """
+
+    attempts: Attempts = field(default_factory=lambda: Attempts({}))
+    partial: str | None = None
+    pending: int | None = None
+
+    @classmethod
+    def from_text(cls, text: str | None) -> "Cursor":
+        """Return what a cursor says: nothing when it is empty or from another version, of older ones the attempts."""
+        try:
+            content = json.loads(text or "{}")
+            if "attempts" not in content:
+                # Older versions kept nothing else, and versions in full.
+                return cls(
+                    Attempts.from_json({name: [short_version(v), *rest] for name, (v, *rest) in content.items()})
+                )
+            attempts, partial, pending = (content.get(name) for name in ("attempts", "partial", "pending"))
+        except (ValueError, TypeError, AttributeError):
+            return cls()
+        return cls(
+            Attempts.from_json(attempts),
+            partial if isinstance(partial, str) else None,
+            pending if isinstance(pending, int) else None,
+        )
+
+    def to_text(self) -> str:
+        """Return the cursor."""
+        content = {"attempts": self.attempts.to_json(), "partial": self.partial, "pending": self.pending}
+        return json.dumps({name: value for name, value in content.items() if value is not None}, separators=(",", ":"))

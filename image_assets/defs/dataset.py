@@ -1,18 +1,33 @@
 """Everything Dagster knows of one dataset, built from its settings."""
 
+from typing import TYPE_CHECKING
+
 import dagster as dg
 
 from image_assets.defs.index_assets import feature_vectors_asset, training_index_asset
 from image_assets.defs.listing_asset import raw_listing_asset
 from image_assets.defs.listing_checks import listing_checks
 from image_assets.defs.names import names_of
+from image_assets.defs.s3_resource import use_s3_resource
 from image_assets.defs.sensor import source_sensor
 from image_assets.defs.shards_asset import image_shards_asset
 from image_assets.settings import Settings
 
+if TYPE_CHECKING:
+    from dagster_aws.s3 import S3Resource
 
-def dataset_definitions(settings: Settings) -> dg.Definitions:
-    """Return the assets, checks, jobs and sensor of one dataset, in a group and under a key prefix of its name."""
+
+def dataset_definitions(settings: Settings, s3: "S3Resource | None" = None) -> dg.Definitions:
+    """Return the assets, checks, jobs and sensor of one dataset, in a group and under a key prefix of its name.
+
+    Args:
+        s3: how ``s3://`` is reached; the same for all datasets of a code location. Without it the environment says.
+
+    Raises:
+        ConfigError: the resource asks for what is not supported.
+    """
+    if s3 is not None:
+        use_s3_resource(s3)
     names = names_of(settings)
     assembled = [training_index_asset(settings, names)]
     if settings.features.extractor != "none":
@@ -22,4 +37,5 @@ def dataset_definitions(settings: Settings) -> dg.Definitions:
         assets=[raw_listing_asset(settings, names), shards, *assembled],
         asset_checks=listing_checks(settings, names),
         sensors=[source_sensor(settings, names, shards, assembled)],
+        resources={"s3": s3} if s3 is not None else {},
     )

@@ -7,6 +7,10 @@ import dagster as dg
 from image_assets.core.sharding import shard_names
 from image_assets.settings import Settings
 
+# Of runs that the sensor asks for.
+DATASET_TAG = "image_assets/dataset"
+LISTING_TAG = "image_assets/listing"
+
 
 @dataclass(frozen=True, slots=True)
 class Names:

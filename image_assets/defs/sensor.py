@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import dagster as dg
 
 from image_assets.checks.base import Verdict
 from image_assets.core.errors import ImageAssetsError, SourceError
 from image_assets.core.index import combine_data_versions
-from image_assets.defs.attempts import Attempts
+from image_assets.defs.attempts import Cursor, short_version
 from image_assets.defs.index_assets import vector_version
 from image_assets.defs.instance_events import (
     MATERIALIZED,
@@ -19,11 +20,12 @@ from image_assets.defs.instance_events import (
     recorded_versions,
 )
 from image_assets.defs.listing_checks import unlisted
-from image_assets.defs.names import Names
-from image_assets.pipeline.detect import State, look, refuse_loss
+from image_assets.defs.names import DATASET_TAG, LISTING_TAG, Names
+from image_assets.pipeline.bucket_events import event_place, follow_events
+from image_assets.pipeline.detect import PLAIN_RUN, State, look, refuse_loss
+from image_assets.pipeline.listing_snapshots import Look, list_in_time, look_again, remove_old_listings
 from image_assets.settings import Settings
 
-DATASET_TAG = "image_assets/dataset"
 _RANGE_START = "dagster/asset_partition_range_start"
 _RANGE_END = "dagster/asset_partition_range_end"
 _ACTIVE = [
@@ -35,10 +37,29 @@ _ACTIVE = [
 ]
 
 
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """What a tick starts from: the active runs of the dataset, and what the tick before remembered."""
+
+    context: dg.SensorEvaluationContext
+    names: Names
+    runs: tuple[dg.DagsterRun, ...]
+    cursor: Cursor
+
+    @property
+    def instance(self) -> dg.DagsterInstance:
+        """Dagster's instance."""
+        return self.context.instance
+
+
 def source_sensor(
     settings: Settings, names: Names, shards: dg.AssetsDefinition, assembled: Sequence[dg.AssetsDefinition]
 ) -> dg.SensorDefinition:
-    """Return the sensor of one dataset and with it the two jobs it asks for; it is on from the start."""
+    """Return the sensor of one dataset and with it the two jobs it asks for; it is on from the start.
+
+    Raises:
+        ConfigError: it should follow the events of a bucket, and the source is none.
+    """
     update = dg.define_asset_job(
         names.update_job,
         selection=dg.AssetSelection.assets(shards, *assembled),
@@ -49,70 +70,115 @@ def source_sensor(
         selection=dg.AssetSelection.assets(*assembled),
         description="Assemble index and vectors from the committed shards.",
     )
+    if settings.trigger.sqs is not None:
+        event_place(settings)
 
     @dg.sensor(
         name=f"{settings.name}_source_sensor",
         jobs=[update, assemble],
         minimum_interval_seconds=settings.trigger.interval_s,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description=f"Lists {settings.source.path} and asks for runs of exactly the shards that changed.",
+        description=_description(settings),
     )
     def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         # Asked before looking: a run that ends meanwhile is then waited for, not taken for one that did nothing.
-        busy = _busy(context.instance, names)
+        tick = Tick(context, names, _active_runs(context.instance, names), Cursor.from_text(context.cursor))
         try:
-            state = look(settings)
+            seen = _look_at_source(tick, settings, time.time())
+            if seen.note:
+                context.log.info(seen.note)
+            if seen.trouble:
+                context.log.warning(seen.trouble)
+            listing = seen.listing
+            if listing is None:
+                cursor = replace(tick.cursor, partial=seen.partial)
+                return dg.SensorResult(skip_reason=seen.note, cursor=cursor.to_text())
+            state = look(settings, PLAIN_RUN, lambda: listing)
         except ImageAssetsError as error:
             # A missing source is no defect of the sensor: say it in one line and look again at the next tick.
-            verdict = unlisted(error) if isinstance(error, SourceError) else None
-            return _skip(context, names, str(error), verdict)
+            if isinstance(error, SourceError):
+                return _skip(tick, tick.cursor, str(error), unlisted(error))
+            # What lies in the store of a listing may be what is wrong.
+            return _skip(tick, Cursor(tick.cursor.attempts), str(error), None)
         try:
             refuse_loss(state)
         except SourceError as error:
-            return _skip(context, names, str(error), state.loss)
-        return evaluate(context, state, names, busy=busy)
+            return _skip(tick, replace(tick.cursor, partial=seen.partial, pending=None), str(error), state.loss)
+        return evaluate(tick, state, seen)
 
     return sensor
 
 
-def evaluate(context: dg.SensorEvaluationContext, state: State, names: Names, *, busy: bool) -> dg.SensorResult:
+def evaluate(tick: Tick, state: State, seen: Look) -> dg.SensorResult:
     """Return what one look at the source leads to; while a run is under way, only observations."""
-    settings, now = state.settings, time.time()
-    instance = context.instance
-    seen = recorded_versions(instance, names.raw_listing, OBSERVED)
-    events: list[dg.AssetObservation | dg.AssetCheckEvaluation] = [
-        observation(names.raw_listing, shard, fingerprint, state.wanted.listing.shard(shard).num_rows)
-        for shard, fingerprint in state.wanted.fingerprints.items()
-        if seen.get(shard) != fingerprint
-    ]
-    if state.loss is not None and (told := listing_check_event(instance, names.raw_listing, state.loss)) is not None:
-        events.append(told)
-    attempts = Attempts.from_cursor(context.cursor)
+    settings, now, names, instance = state.settings, time.time(), tick.names, tick.instance
+    events = _events(tick, state)
     shards = _wanted_shards(instance, state, names)
     assembled = _wanted_assembly(instance, state, names)
-    wanted = shards | assembled
-    if busy:
+    wanted = {name: short_version(version) for name, version in (shards | assembled).items()}
+    attempts = tick.cursor.attempts
+    cursor = Cursor(attempts, seen.partial)
+    if tick.runs:
         reason = "a run for this dataset is under way; looking again after it"
-        return dg.SensorResult(skip_reason=reason, asset_events=events, cursor=attempts.to_cursor())
+        cursor = replace(cursor, pending=seen.number)
+        return dg.SensorResult(skip_reason=reason, asset_events=events, cursor=cursor.to_text())
     due = attempts.due(wanted, settings.trigger, now)
     due_shards = [shard for shard in shards if shard in due]
     # A run of shards assembles the index as well, so that is asked for alone only when no shard is due.
     asked = due_shards or due
-    after = attempts.after(wanted, [*asked, *(assembled if due_shards else ())], now)
+    cursor = replace(cursor, attempts=attempts.after(wanted, [*asked, *(assembled if due_shards else ())], now))
     if due_shards:
-        request = _request(names, names.update_job, due_shards)
+        request = _request(names, names.update_job, due_shards, seen.number)
     elif due:
-        request = _request(names, names.assemble_job, ())
+        request = _request(names, names.assemble_job, (), None)
     else:
-        skip = _why_nothing(attempts.exhausted(wanted, settings.trigger), wanted)
-        return dg.SensorResult(skip_reason=skip, asset_events=events, cursor=after.to_cursor())
-    return dg.SensorResult(run_requests=[request], asset_events=events, cursor=after.to_cursor())
+        skip = "; ".join(
+            filter(None, [_why_nothing(attempts.exhausted(wanted, settings.trigger), wanted), seen.trouble])
+        )
+        return dg.SensorResult(skip_reason=skip, asset_events=events, cursor=cursor.to_text())
+    return dg.SensorResult(run_requests=[request], asset_events=events, cursor=cursor.to_text())
 
 
-def _skip(context: dg.SensorEvaluationContext, names: Names, reason: str, verdict: Verdict | None) -> dg.SensorResult:
+def _description(settings: Settings) -> str:
+    how = "Follows the events of" if settings.trigger.sqs is not None else "Lists"
+    return f"{how} {settings.source.path} and asks for runs of exactly the shards that changed."
+
+
+def _look_at_source(tick: Tick, settings: Settings, now: float) -> Look:
+    """Return what the source holds, as far as one tick has time for it."""
+    cursor = tick.cursor
+    if cursor.pending is not None and not tick.runs and (again := look_again(settings, cursor.pending)) is not None:
+        return replace(again, partial=cursor.partial)
+    if settings.trigger.sqs is not None:
+        seen = follow_events(settings, settings.trigger.sqs, cursor.partial, now)
+    else:
+        seen = list_in_time(settings, cursor.partial, now)
+    if seen.number is not None:
+        needed = {int(number) for run in tick.runs if (number := run.tags.get(LISTING_TAG, "")).isdecimal()}
+        remove_old_listings(settings, needed)
+    return seen
+
+
+def _events(tick: Tick, state: State) -> list[dg.AssetObservation | dg.AssetCheckEvaluation]:
+    """Return what is news of the source: shards with other contents, another verdict."""
+    raw_listing = tick.names.raw_listing
+    seen = recorded_versions(tick.instance, raw_listing, OBSERVED)
+    events: list[dg.AssetObservation | dg.AssetCheckEvaluation] = [
+        observation(raw_listing, shard, fingerprint, state.wanted.listing.shard(shard).num_rows)
+        for shard, fingerprint in state.wanted.fingerprints.items()
+        if seen.get(shard) != fingerprint
+    ]
+    if state.loss is not None and (told := listing_check_event(tick.instance, raw_listing, state.loss)) is not None:
+        events.append(told)
+    return events
+
+
+def _skip(tick: Tick, cursor: Cursor, reason: str, verdict: Verdict | None) -> dg.SensorResult:
     """Return the result of a look that leads to nothing, with the verdict on the source where it is news."""
-    event = listing_check_event(context.instance, names.raw_listing, verdict) if verdict is not None else None
-    return dg.SensorResult(skip_reason=reason, asset_events=[event] if event is not None else [], cursor=context.cursor)
+    event = listing_check_event(tick.instance, tick.names.raw_listing, verdict) if verdict is not None else None
+    return dg.SensorResult(
+        skip_reason=reason, asset_events=[event] if event is not None else [], cursor=cursor.to_text()
+    )
 
 
 def _wanted_shards(instance: dg.DagsterInstance, state: State, names: Names) -> dict[str, str]:
@@ -140,16 +206,17 @@ def _wanted_assembly(instance: dg.DagsterInstance, state: State, names: Names) -
     return wanted
 
 
-def _busy(instance: dg.DagsterInstance, names: Names) -> bool:
-    """Return whether a run of this dataset is under way, also one that a person or a backfill started."""
+def _active_runs(instance: dg.DagsterInstance, names: Names) -> tuple[dg.DagsterRun, ...]:
+    """Return the runs of this dataset that are under way, also those that a person or a backfill started."""
     ours = {names.image_shards, names.training_index, names.feature_vectors}
-    return any(
-        run.job_name in (names.update_job, names.assemble_job) or ours & (run.asset_selection or set())
+    return tuple(
+        run
         for run in instance.get_runs(dg.RunsFilter(statuses=_ACTIVE))
+        if run.job_name in (names.update_job, names.assemble_job) or ours & (run.asset_selection or set())
     )
 
 
-def _request(names: Names, job_name: str, shards: Sequence[str]) -> dg.RunRequest:
+def _request(names: Names, job_name: str, shards: Sequence[str], snapshot: int | None) -> dg.RunRequest:
     """Return one run from the lowest to the highest shard; what did not change in between costs nothing.
 
     It has no run key: Dagster would never start a second run with one it knows, and states come back (a label is
@@ -159,6 +226,8 @@ def _request(names: Names, job_name: str, shards: Sequence[str]) -> dg.RunReques
     tags = {DATASET_TAG: names.dataset, "dagster/max_retries": "0"}
     if shards:
         tags |= {_RANGE_START: shards[0], _RANGE_END: shards[-1]}
+    if snapshot is not None:
+        tags[LISTING_TAG] = str(snapshot)
     return dg.RunRequest(job_name=job_name, tags=tags)
 
 

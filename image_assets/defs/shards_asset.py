@@ -18,7 +18,7 @@ from image_assets.defs.instance_events import (
     version_tags,
 )
 from image_assets.defs.metadata import shard_metadata
-from image_assets.defs.names import Names
+from image_assets.defs.names import LISTING_TAG, Names
 from image_assets.pipeline.audit import judge_commit
 from image_assets.pipeline.detect import RunOptions, State, known_reasons
 from image_assets.pipeline.logs import pipeline_log
@@ -73,13 +73,21 @@ def image_shards_asset(settings: Settings, names: Names) -> dg.AssetsDefinition:
             _log_shard(context, settings, names, report, observed.get(report.shard))
 
         with plain_failures(), pipeline_log(settings):
-            reports, _ = update_shards(settings, context.partition_keys, config.options(), on_shard=on_shard)
+            reports, _ = update_shards(
+                settings, context.partition_keys, config.options(), on_shard=on_shard, snapshot=_snapshot_of(context)
+            )
         refused = [report for report in reports if not report.published]
         if refused:
             raise _refusal(refused)
         yield silent_output(names.image_shards.to_python_identifier())
 
     return image_shards
+
+
+def _snapshot_of(context: dg.AssetExecutionContext) -> int | None:
+    """Return the number of the snapshot of the source that the sensor asked for this run with."""
+    number = context.run.tags.get(LISTING_TAG, "")
+    return int(number) if number.isdecimal() else None
 
 
 def _log_shard(

@@ -1,10 +1,9 @@
 """What the source wants of the dataset now, and which shards that touches: state against state."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
@@ -12,7 +11,7 @@ from image_assets.checks import LISTING_CHECKS
 from image_assets.checks.base import ListingEvidence, Verdict
 from image_assets.core.errors import ConfigError, SourceError
 from image_assets.core.index import IndexHead
-from image_assets.core.listing import Listing, fingerprint_of
+from image_assets.core.listing import UNKNOWN_SIZE, Listing, fingerprint_of
 from image_assets.core.manifest import ManifestHead, data_version
 from image_assets.core.planning import Rules
 from image_assets.core.sample import REASONS
@@ -21,6 +20,7 @@ from image_assets.features import EXTRACTORS
 from image_assets.formats import find_format
 from image_assets.pipeline.labels import label_listing
 from image_assets.pipeline.recipe import recipe_id_of
+from image_assets.pipeline.unseen import with_unseen
 from image_assets.settings import Settings
 from image_assets.sources import build_source
 from image_assets.storage.identity import look_into_store
@@ -93,7 +93,7 @@ class State:
     present: frozenset[str] = frozenset()
     loss: Verdict | None = None
 
-    def rules(self, sizes: pa.Array) -> Rules:
+    def rules(self, sizes: NDArray[np.int64]) -> Rules:
         """Return what the shards of a run are planned by; ``sizes`` are those that several images have."""
         return Rules(self.wanted.recipe_id, self.present, self.options.retry, sizes)
 
@@ -127,21 +127,31 @@ class State:
         return [shard for shard in self.wanted.fingerprints if self.is_touched(shard)]
 
 
-def detect(settings: Settings, options: RunOptions = PLAIN_RUN) -> State:
+def detect(
+    settings: Settings, options: RunOptions = PLAIN_RUN, list_source: Callable[[], Listing] | None = None
+) -> State:
     """Read the dataset's commits, then list the source, label it, and refuse one that seems to lie.
+
+    Args:
+        list_source: what to call in place of listing the source.
 
     Raises:
         SourceError: the source is missing, cannot be listed, is empty, or lost more than the settings allow.
         StoreError: the store does not answer or belongs to another dataset.
         ConfigError: the label file or the recipe is wrong.
     """
-    state = look(settings, options)
+    state = look(settings, options, list_source)
     refuse_loss(state)
     return state
 
 
-def look(settings: Settings, options: RunOptions = PLAIN_RUN) -> State:
+def look(
+    settings: Settings, options: RunOptions = PLAIN_RUN, list_source: Callable[[], Listing] | None = None
+) -> State:
     """Return the state as it is found, whatever the source lost.
+
+    Args:
+        list_source: what to call in place of listing the source.
 
     Raises:
         SourceError: the source is missing or cannot be listed.
@@ -154,8 +164,12 @@ def look(settings: Settings, options: RunOptions = PLAIN_RUN) -> State:
     heads = committed_heads(store, shard_names(settings.num_shards))
     index = newest_index_head(store)
     present = frozenset(iter_segments(store, recipe_id))
-    wanted = list_wanted(settings, recipe_id)
-    state = State(settings, options, wanted, heads, index, _foreign_heads(settings, store, index), present)
+    foreign = _foreign_heads(settings, store, index)
+    current = [head for head in heads.values() if not is_outdated(head, index, settings.num_shards)]
+    found = (list_source or build_source(settings.source).list)()
+    listing = with_unseen(found, store, [*current, *foreign])
+    wanted = wanted_of(listing, settings, recipe_id)
+    state = State(settings, options, wanted, heads, index, foreign, present)
     return replace(state, loss=judge_loss(store, state))
 
 
@@ -172,14 +186,13 @@ def _refuse_unknown_names(settings: Settings) -> None:
         find_format(name)
 
 
-def list_wanted(settings: Settings, recipe_id: str) -> Wanted:
-    """List the source and label it.
+def wanted_of(listing: Listing, settings: Settings, recipe_id: str) -> Wanted:
+    """Return what a listing wants of the dataset, once it is labelled.
 
     Raises:
-        SourceError: the source is missing or cannot be listed.
         ConfigError: the label file is wrong.
     """
-    listing = label_listing(build_source(settings.source).list(), settings.labels)
+    listing = label_listing(listing, settings.labels)
     fingerprints = {shard: listing.fingerprint(shard) for shard in shard_names(settings.num_shards)}
     return Wanted(listing, recipe_id, fingerprints)
 
@@ -216,7 +229,7 @@ def refuse_loss(state: State) -> None:
         return
     if state.loss is not None and state.loss.blocks:
         raise SourceError(state.loss.sentence)
-    if not listing.table.num_rows:
+    if not listing.num_rows:
         others = f" ({listing.ignored} files of other kinds)" if listing.ignored else ""
         where = state.settings.source.path
         raise SourceError(f"source {where} holds no image{others}; put images there or correct source.path")
@@ -234,7 +247,7 @@ def refuse_vanished(state: State, gone: int) -> None:
     if not gone or state.loss is None or state.options.allow_deletes:
         return
     held, lost = int(state.loss.numbers["held_images"]), int(state.loss.numbers["lost_images"])
-    left = state.wanted.listing.table.num_rows - gone
+    left = state.wanted.listing.num_rows - gone
     evidence = ListingEvidence(state.settings.source.path, held, lost + gone, left)
     verdict = LISTING_CHECKS["lost_fraction"](evidence, state.settings.checks)
     if verdict.blocks:
@@ -257,9 +270,11 @@ def judge_loss(store: Store, state: State) -> Verdict | None:
     gone: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
     came = list(gone)
     for head in heads:
-        wanted = state.wanted.listing.shard(head.shard)
         # Equal fingerprints: nothing is gone. Rows are read only where something changed.
-        if head.fingerprint == (state.wanted.fingerprints.get(head.shard) or fingerprint_of(wanted)):
+        if head.fingerprint == state.wanted.fingerprints.get(head.shard):
+            continue
+        wanted = state.wanted.listing.shard(head.shard)
+        if head.shard not in state.wanted.fingerprints and head.fingerprint == fingerprint_of(wanted):
             continue
         rows = read_manifest(store, head.shard, head.number, ["key", "size_bytes"]).rows
         missing = pc.invert(pc.is_in(rows["key"], value_set=wanted["key"].combine_chunks()))
@@ -267,13 +282,18 @@ def judge_loss(store: Store, state: State) -> Verdict | None:
         gone.append(rows.filter(missing)["size_bytes"].to_numpy())
         came.append(wanted.filter(added)["size_bytes"].to_numpy())
     lost = _without_partner(np.concatenate(gone), np.concatenate(came))
-    evidence = ListingEvidence(state.settings.source.path, held, lost, state.wanted.listing.table.num_rows)
+    evidence = ListingEvidence(state.settings.source.path, held, lost, state.wanted.listing.num_rows)
     return LISTING_CHECKS["lost_fraction"](evidence, state.settings.checks)
 
 
 def _without_partner(gone: NDArray[np.int64], came: NDArray[np.int64]) -> int:
-    """Return how many of ``gone`` are left when each value of ``came`` takes an equal one away."""
+    """Return how many of ``gone`` are left when each value of ``came`` takes an equal one away.
+
+    One of unknown size takes any: the rows of a table that was cut into other groups must not look lost.
+    """
+    known = came[came != UNKNOWN_SIZE]
     sizes, counts = np.unique(gone, return_counts=True)
-    others, other_counts = np.unique(came, return_counts=True)
+    others, other_counts = np.unique(known, return_counts=True)
     _, mine, theirs = np.intersect1d(sizes, others, return_indices=True)
-    return int(len(gone) - np.minimum(counts[mine], other_counts[theirs]).sum())
+    left = int(len(gone) - np.minimum(counts[mine], other_counts[theirs]).sum())
+    return max(0, left - (len(came) - len(known)))

@@ -29,6 +29,18 @@ def remove_exports(store: Store, journal: Journal) -> None:
     remove_files(store, files)
 
 
+def remove_listings(store: Store, journal: Journal) -> None:
+    """Remove every snapshot of the source and every part of one; the sensor lists the source again.
+
+    Raises:
+        StoreError: one cannot be removed.
+    """
+    files = list(store.list(layout.LISTINGS))
+    for file in files:
+        journal.note(file.path)
+    remove_files(store, files)
+
+
 def erase_log_lines(settings: Settings, keys: Iterable[str], journal: Journal) -> None:
     """Drop what the pipeline logged of some keys.
 

@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 from image_assets.core.manifest import ManifestHead
 from image_assets.features import extractor_digest
 from image_assets.pipeline.detect import State
+from image_assets.pipeline.hash_sets import HashSet
 from image_assets.pipeline.outputs import StoredOutputs
 from image_assets.settings import Settings
 from image_assets.storage.manifests import read_manifest
@@ -22,7 +23,10 @@ _START_SEC = 1.0
 
 
 class VectorsToCome:
-    """Counts the output images of the dataset to be that have no vector yet."""
+    """Counts the output images of the dataset to be that have no vector yet.
+
+    How many frames an image has shows when it is decoded: a new one counts as one frame.
+    """
 
     def __init__(self, settings: Settings, store: Store, state: State) -> None:
         self._store = store
@@ -31,7 +35,7 @@ class VectorsToCome:
         self._images = 1 + settings.augment.variants
         self._outputs = StoredOutputs(store, state.wanted.recipe_id)
         self._new = 0
-        self._missing: set[bytes] = set()
+        self._missing = HashSet()
         self._digest = extractor_digest(settings.features.extractor) if self._wanted else ""
         self._chunks = VectorChunks(store, self._digest) if self._wanted else None
 
@@ -46,7 +50,8 @@ class VectorsToCome:
 
     def add_rows(self, rows: pa.Table) -> None:
         """Count the outputs of manifest rows."""
-        self._add(pc.list_flatten(rows["output_sha256"]).to_pylist())
+        if self._wanted:
+            self._add(pc.list_flatten(rows["output_sha256"]).to_pylist())
 
     def add_commit(self, head: ManifestHead) -> None:
         """Count the outputs of a commit that stays."""
@@ -59,7 +64,7 @@ class VectorsToCome:
 
     def _add(self, outputs: Iterable[str]) -> None:
         if self._chunks is not None:
-            self._missing.update(bytes.fromhex(sha256) for sha256 in outputs if sha256 not in self._chunks)
+            self._missing.add(sha256 for sha256 in outputs if sha256 not in self._chunks)
 
     def _is_embedded(self, head: ManifestHead) -> bool:
         """Return whether the vectors follow an index that holds this commit: then none of its images lacks one."""

@@ -15,7 +15,12 @@ from image_assets.core.forgetting import forgotten_mark
 from image_assets.core.sharding import shard_names
 from image_assets.pipeline.detect import committed_heads
 from image_assets.pipeline.erasing import Erasure, Target
-from image_assets.pipeline.erasing_copies import erase_log_lines, remove_exports, remove_leftovers
+from image_assets.pipeline.erasing_copies import (
+    erase_log_lines,
+    remove_exports,
+    remove_leftovers,
+    remove_listings,
+)
 from image_assets.pipeline.exporting import write_exports
 from image_assets.pipeline.verify import newest_num_shards
 from image_assets.settings import Settings
@@ -217,6 +222,7 @@ def _erase(settings: Settings, store: Store, target: Target, journal: Journal, *
     else:
         raise StoreError(f"other processes keep writing to {store.url}; end them and call `image-assets forget` again")
     remove_exports(store, journal)
+    remove_listings(store, journal)
     erase_log_lines(settings, target.keys, journal)
 
 
@@ -275,16 +281,16 @@ def _report(
 def _still_in_source(settings: Settings, store: Store, keys: frozenset[str]) -> tuple[str, ...]:
     """Return the keys under which the source seems to have the forgotten bytes; none when it cannot be listed."""
     try:
-        listed = build_source(settings.source).list().table
+        listing = build_source(settings.source).list()
+        wanted = pa.array(sorted(keys), pa.string())
+        found = [piece.filter(pc.is_in(piece["key"], value_set=wanted)) for piece in listing.pieces()]
     except (ConfigError, SourceError):
         return ()
-    wanted = pa.array(sorted(keys), pa.string())
     # A key whose present version the dataset still holds has other bytes by now.
     others: set[tuple[str, str]] = set()
     for head in committed_heads(store, shard_names(newest_num_shards(settings, store))).values():
         rows = read_manifest(store, head.shard, head.number, ["key", "version"]).rows
         rows = rows.filter(pc.is_in(rows["key"], value_set=wanted))
         others.update(zip(rows["key"].to_pylist(), rows["version"].to_pylist(), strict=True))
-    listed = listed.filter(pc.is_in(listed["key"], value_set=wanted))
-    versions = zip(listed["key"].to_pylist(), listed["version"].to_pylist(), strict=True)
-    return tuple(sorted(key for key, version in versions if (key, version) not in others))
+    listed = {(row["key"], row["version"]) for piece in found for row in piece.to_pylist()}
+    return tuple(sorted(key for key, _ in listed - others))

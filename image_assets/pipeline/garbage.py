@@ -13,6 +13,7 @@ from image_assets.core.hashes import packed_hashes
 from image_assets.core.index import IndexHead
 from image_assets.core.manifest import Manifest, ManifestHead
 from image_assets.core.sharding import parse_shard
+from image_assets.pipeline.listing_snapshots import KEPT_LISTINGS
 from image_assets.settings import Settings
 from image_assets.storage.indexes import iter_index
 from image_assets.storage.manifests import read_manifest, read_manifest_head, read_rejected, segments_of
@@ -150,7 +151,10 @@ def find_garbage(sight: Sight, kept: Kept) -> Garbage:
                 contents.append(files.chunks[path])
             elif 2 * mask.sum() < len(mask):
                 sparse[path] = mask
-    return Garbage(indexes, manifests, contents, [file for file in files.staging if sight.is_old(file)], sparse)
+    # What is left of listings goes as staged files do: a look that misses its own begins anew.
+    passing = [*files.staging, *files.listing_parts]
+    passing += [files.listings[number] for number in sorted(files.listings)[:-KEPT_LISTINGS]]
+    return Garbage(indexes, manifests, contents, [file for file in passing if sight.is_old(file)], sparse)
 
 
 def _last_commits(files: StoreFiles, layouts: set[int]) -> dict[str, int]:

@@ -55,7 +55,7 @@ def pipeline_log(settings: Settings) -> Iterator[Path]:
 def log_listing(state: State) -> None:
     """Log what the listing left out."""
     listing = state.wanted.listing
-    LOGGER.info("listed %d images, ignored %d other files", listing.table.num_rows, listing.ignored)
+    LOGGER.info("listed %d images, ignored %d other files", listing.num_rows, listing.ignored)
     for note in listing.notes:
         LOGGER.warning("skipped %s", note)
 

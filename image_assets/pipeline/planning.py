@@ -5,21 +5,27 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import pyarrow as pa
+import numpy as np
 
 from image_assets.core.errors import SourceFileError, VanishedError
 from image_assets.core.forgetting import forgotten_mark
+from image_assets.core.listing import UNKNOWN_SIZE
 from image_assets.core.manifest import Counts
 from image_assets.core.planning import ShardPlan, is_reencoded, plan_shard, way_of
 from image_assets.pipeline.detect import PLAIN_RUN, RunOptions, State, detect
 from image_assets.pipeline.foresight import VectorsToCome, estimate_seconds
+from image_assets.pipeline.hash_sets import HashSet
 from image_assets.pipeline.preprocess import unchanged_report
 from image_assets.pipeline.previous import known_before, previous_manifest
 from image_assets.pipeline.tasks import Known
 from image_assets.settings import Settings
 from image_assets.sources import build_source
+from image_assets.sources.base import PrefetchingSource
 from image_assets.storage.identity import look_into_store
 from image_assets.storage.store import Store
+
+# A shard's work becomes Python objects in pieces: an image's takes two kilobytes.
+_IMAGES_AT_ONCE = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +33,10 @@ class PlanReport:
     """What a run would do.
 
     ``counts.failed`` is 0: what fails shows only when it is decoded, and then has no vector. ``embedded`` output
-    images would get one, fewer when one comes out equal to another that has it (a new recipe need not change every
-    output). ``touched`` are the shards that the run would commit. When the recipe changes while copies of old images
-    arrive, ``read_bytes`` depends on which copy a worker meets first, and can differ a little.
+    images would get one: fewer when one comes out equal to another that has it (a new recipe need not change every
+    output), more with ``image.frames: all``, where a new image counts as one frame. ``touched`` are the shards that
+    the run would commit. When the recipe changes while copies of old images arrive, ``read_bytes`` depends on which
+    copy a worker meets first, and can differ a little.
     """
 
     counts: Counts
@@ -67,7 +74,7 @@ def plan_dataset(settings: Settings, options: RunOptions = PLAIN_RUN) -> PlanRep
 
 def _plans(store: Store, state: State, shards: Iterable[str]) -> Iterable[ShardPlan]:
     # Who does shared bytes does not matter for what is done.
-    rules = state.rules(pa.array([], pa.int64()))
+    rules = state.rules(np.empty(0, np.int64))
     for shard in shards:
         rows = state.wanted.listing.shard(shard)
         yield plan_shard(shard, rows, previous_manifest(store, shard, state), rules)
@@ -81,12 +88,18 @@ class _Foresight:
         self._max_bytes = state.settings.limits.max_file_bytes
         self._known = known
         self._vectors = vectors
-        self._decoded: set[str] = set()
+        self._decoded = HashSet()
 
     def counts(self, plan: ShardPlan) -> Counts:
         self._vectors.add_rows(plan.keep)
-        kept = Counts(kept=plan.keep.num_rows, removed=plan.removed, relabelled=plan.relabelled)
-        return sum((self._image(work) for work in plan.work.to_pylist()), kept)
+        counts = Counts(kept=plan.keep.num_rows, removed=plan.removed, relabelled=plan.relabelled)
+        for first in range(0, plan.work.num_rows, _IMAGES_AT_ONCE):
+            works = plan.work.slice(first, _IMAGES_AT_ONCE).to_pylist()
+            if isinstance(self._source, PrefetchingSource):
+                reads = [(work["key"], work["locator"]) for work in works if work["sha256"] is None]
+                self._source.prefetch(reads, max_bytes=self._max_bytes)
+            counts += sum((self._image(work) for work in works), Counts())
+        return counts
 
     def _image(self, work: dict[str, Any]) -> Counts:
         sha256, read, hashed = work["sha256"], 0, 0
@@ -104,7 +117,7 @@ class _Foresight:
         if sha256 is not None and forgotten_mark(sha256) in self._known.forgotten:
             sha256, decodes = None, False
         if decodes:
-            self._decoded.add(sha256)
+            self._decoded.add([sha256])
             self._vectors.add_new()
         found = self._known.contents.find(sha256) if sha256 is not None else None
         failed = sha256 in self._known.failures
@@ -117,9 +130,12 @@ class _Foresight:
         """Return how many bytes a run would read of an image whose hash is known.
 
         Raises:
-            SourceFileError: more than the present limit.
+            SourceFileError: more than the present limit; or it cannot be read, where only reading tells the size.
+            VanishedError: it is gone.
         """
         size_bytes: int = work["size_bytes"]
+        if size_bytes == UNKNOWN_SIZE:
+            return len(self._source.read(work["key"], work["locator"], max_bytes=self._max_bytes).data)
         if size_bytes > self._max_bytes:
             raise SourceFileError("too_large", f"{size_bytes} bytes, the limit is {self._max_bytes}")
         return size_bytes

@@ -5,7 +5,9 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import pairwise
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -144,11 +146,14 @@ class _Run:
     def _tasks(self, shards: Sequence[str]) -> Iterator[Task]:
         """Plan one shard after the other, as the engine asks for work; what goes round again comes first."""
         listing = self._state.wanted.listing
-        listed = pa.concat_tables([listing.table.slice(0, 0), *(listing.shard(shard) for shard in shards)])
-        rules = self._state.rules(twin_sizes(listed["size_bytes"]))
+        sizes = [listing.shard(shard)["size_bytes"].to_numpy() for shard in shards]
+        listed = np.concatenate([np.empty(0, np.int64), *sizes])
+        del sizes
+        rules = self._state.rules(twin_sizes(listed))
         task_images = min(max(len(listed) // TASKS_A_RUN, LEAST_TASK_IMAGES), MOST_TASK_IMAGES)
+        del listed
         for shard in shards:
-            rows = self._state.wanted.listing.shard(shard)
+            rows = listing.shard(shard)
             plan = plan_shard(shard, rows, previous_manifest(self._store, shard, self._state), rules)
             pieces = list(_pieces(plan.work, task_images))
             self._pending[shard] = _Pending(plan, rows.num_rows, len(pieces), time.monotonic())
@@ -245,12 +250,18 @@ class _Run:
 
 
 def _pieces(work: pa.Table, task_images: int) -> Iterator[pa.Table]:
-    """Cut a shard's work into tasks; the cuts depend on the listing alone, not on the number of workers."""
-    first, size_bytes = 0, 0
-    for position, size in enumerate(work["size_bytes"].to_pylist()):
-        if position > first and (position - first >= task_images or size_bytes + size > TASK_BYTES):
-            yield work.slice(first, position - first)
-            first, size_bytes = position, 0
-        size_bytes += size
+    """Cut a shard's work into tasks; the cuts depend on the listing alone, not on the number of workers.
+
+    A bucket is never cut: what is read in one go (a row group, a part of an archive) lies in one.
+    """
+    buckets = work["bucket"].to_numpy()
+    # Of what has no known size, the number alone decides.
+    size_bytes = np.concatenate([[0], np.cumsum(np.maximum(work["size_bytes"].to_numpy(), 0))])
+    starts = [0, *(np.flatnonzero(np.diff(buckets)) + 1).tolist(), work.num_rows]
+    first = 0
+    for start, end in pairwise(starts):
+        if start > first and (end - first > task_images or size_bytes[end] - size_bytes[first] > TASK_BYTES):
+            yield work.slice(first, start - first)
+            first = start
     if first < work.num_rows:
         yield work.slice(first)

@@ -12,6 +12,7 @@ from image_assets.pipeline.detect import PLAIN_RUN, RunOptions, State, detect
 from image_assets.pipeline.embedding import VectorReport
 from image_assets.pipeline.following import follow_index
 from image_assets.pipeline.indexing import IndexReport, build_index
+from image_assets.pipeline.listing_snapshots import source_lister
 from image_assets.pipeline.logs import log_listing, log_shard
 from image_assets.pipeline.preprocess import ShardConflictsError, ShardReport, preprocess_shards
 from image_assets.settings import Settings
@@ -73,10 +74,14 @@ def update_shards(
     options: RunOptions = PLAIN_RUN,
     *,
     on_shard: "OnShard | None" = None,
+    snapshot: int | None = None,
 ) -> tuple[list[ShardReport], State]:
     """Bring some shards in line with the source and return their reports in shard order.
 
-    When another run commits one of them first, the source is listed again and the shard planned anew.
+    When another run commits one of them first, the source is looked at again and the shard planned anew.
+
+    Args:
+        snapshot: use the newest snapshot of the source in place of listing it, unless that is older than this one.
 
     Raises:
         ImageAssetsError: something is wrong with more than single images.
@@ -86,7 +91,7 @@ def update_shards(
     for _ in range(_TRIES):
         try:
             with in_use(open_store(settings)), build_engine(settings) as engine:
-                state = detect(settings, options)
+                state = detect(settings, options, source_lister(settings, snapshot))
                 log_listing(state)
                 for report in preprocess_shards(state, left, engine):
                     reports[report.shard] = report

@@ -133,7 +133,7 @@ def _bar(progress: bool) -> Iterator[OnShard]:
     with tqdm(desc="preprocess", unit=" images", disable=off, leave=False) as bar:
 
         def on_shard(report: ShardReport, state: State) -> None:
-            bar.total = state.wanted.listing.table.num_rows
+            bar.total = state.wanted.listing.num_rows
             bar.update(report.counts.wanted)
 
         yield on_shard

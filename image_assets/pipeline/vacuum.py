@@ -25,6 +25,7 @@ from image_assets.storage.scratch import dead_scratch_folders
 from image_assets.storage.store import Store, StoredFile
 from image_assets.storage.tables import naming_damage
 from image_assets.storage.trash import find_files, remove_empty_folders, remove_files, stored_bytes
+from image_assets.storage.uploads import abort_stale_uploads
 from image_assets.storage.vectors import shrink_chunk
 
 # Where nobody can tell what others are at, a file stays for this long after it was last of use.
@@ -129,6 +130,7 @@ def vacuum_dataset(settings: Settings, retention: Retention, *, compact: bool, d
             if compact and sight.alone:
                 grown_bytes = _shrink_chunks(sight, garbage)
             _remove(sight, garbage)
+    uploads = "" if dry_run else abort_stale_uploads(store, now - CAREFUL_S)
     busy = "" if sight.alone else _NO_LOCKS if store.folder is None else _IN_USE
     return VacuumReport(
         dataset=settings.name,
@@ -141,7 +143,7 @@ def vacuum_dataset(settings: Settings, retention: Retention, *, compact: bool, d
         written_bytes=done.grown_bytes + grown_bytes,
         scratch_bytes=_clear_scratch(dry_run=dry_run),
         careful=not sight.alone,
-        note="; ".join(filter(None, [busy, done.why])),
+        note="; ".join(filter(None, [busy, done.why, uploads])),
     )
 
 

@@ -16,11 +16,12 @@ from image_assets.core.sample import FAILED, OK
 from image_assets.engines.base import Beat
 from image_assets.pipeline.claims import Claim
 from image_assets.pipeline.outputs import Row, StoredOutputs, made_outputs
+from image_assets.pipeline.recipe import renderer_for
 from image_assets.pipeline.tasks import Known, RunContext, Task, TaskResult
 from image_assets.sources import build_source
+from image_assets.sources.base import PrefetchingSource
 from image_assets.storage.segments import SegmentImage, write_segment
 from image_assets.storage.store import Store
-from image_assets.transforms.chain import Renderer
 
 # A segment is cut here, so that a worker holds about twice this much of outputs.
 SEGMENT_BYTES = 16 * 2**20
@@ -46,7 +47,9 @@ class Preprocessor:
         if self._tools is None:
             self._tools = _Tools(self._context)
         batch = _Batch(self._tools, self._context, self._known, task)
-        for position, work in enumerate(task.work.to_pylist()):
+        works = task.work.to_pylist()
+        batch.prefetch(works)
+        for position, work in enumerate(works):
             beat(position)
             batch.take(work)
         return batch.result(time.monotonic() - started_at)
@@ -74,7 +77,7 @@ class _Tools:
     def __init__(self, context: RunContext) -> None:
         self.source = build_source(context.settings.source)
         self.store = Store(context.settings.store)
-        self.renderer = Renderer(context.settings)
+        self.renderer = renderer_for(context.settings, context.recipe_id)
         self.outputs = StoredOutputs(self.store, context.recipe_id)
         # Where the outputs of bytes lie that this worker made: copies in later tasks find them here.
         self.made: dict[str, tuple[str, int]] = {}
@@ -112,6 +115,14 @@ class _Batch:
     totals: dict[str, int] = field(default_factory=lambda: dict.fromkeys(Counts.__slots__, 0))
     vanished: int = 0
     lost: int = 0
+
+    def prefetch(self, works: list[Row]) -> None:
+        """Let a source that can begin to read what will be read: all whose outputs are not known to exist."""
+        if isinstance(self.tools.source, PrefetchingSource):
+            find = self.known.contents.find
+            reads = [work for work in works if work["sha256"] is None or find(work["sha256"]) is None]
+            images = [(work["key"], work["locator"]) for work in reads]
+            self.tools.source.prefetch(images, max_bytes=self.context.settings.limits.max_file_bytes)
 
     def take(self, work: Row) -> None:
         row: Row = {name: work[name] for name in ("key", "bucket", "version", "size_bytes", "label", "sha256")}

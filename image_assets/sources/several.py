@@ -1,21 +1,34 @@
 """Several sources as one: each has a prefix, and its keys begin with it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from image_assets.core.errors import VanishedError
-from image_assets.core.listing import LISTING_SCHEMA, Listing, sort_listing
+from image_assets.core.listing import LISTING_SCHEMA, Listing, sort_listing, with_column
 from image_assets.settings import SourceSettings
-from image_assets.sources.base import RawImage, Source
+from image_assets.sources.base import PrefetchingSource, RawImage, SlicedSource, Source
 
 
-class SeveralSources:
+def several_sources(settings: SourceSettings, build: Callable[[SourceSettings], Source]) -> Source:
+    """Return several sources as one, which can be listed in slices when each of them can."""
+    parts = {part.prefix: build(part) for part in settings.parts}
+    sliced = {prefix: part for prefix, part in parts.items() if isinstance(part, SlicedSource)}
+    return _SeveralSliced(sliced) if len(sliced) == len(parts) else _Several(parts)
+
+
+def with_prefix(source: Source, prefix: str) -> Source:
+    """Return a source under longer keys, which can be listed in slices when it can."""
+    return _PrefixedSliced(source, prefix) if isinstance(source, SlicedSource) else _Prefixed(source, prefix)
+
+
+class _Several:
     """The images of several sources. An image stays in its shard whichever prefix its source is given later."""
 
-    def __init__(self, settings: SourceSettings, build: Callable[[SourceSettings], Source]) -> None:
-        self._parts = {part.prefix: build(part) for part in settings.parts}
+    def __init__(self, parts: Mapping[str, Source]) -> None:
+        self._parts = parts
 
     def list(self) -> Listing:
         """Return a snapshot of all of them, sorted by (bucket, key).
@@ -23,10 +36,10 @@ class SeveralSources:
         Raises:
             SourceError: one of them is missing or cannot be listed.
         """
-        listings = [part.list() for part in self._parts.values()]
-        table = pa.concat_tables([LISTING_SCHEMA.empty_table(), *(listing.table for listing in listings)])
+        listings = tuple(part.list() for part in self._parts.values())
         notes = tuple(note for listing in listings for note in listing.notes)
-        return Listing(sort_listing(table), sum(listing.ignored for listing in listings), notes)
+        unseen = tuple(start for listing in listings for start in listing.unseen)
+        return Listing(_MergedRows(listings), sum(listing.ignored for listing in listings), notes, unseen)
 
     def read(self, key: str, locator: bytes | None, *, max_bytes: int) -> RawImage:
         """Return one image's bytes.
@@ -40,8 +53,34 @@ class SeveralSources:
                 return part.read(key, locator, max_bytes=max_bytes)
         raise VanishedError(f"{key} belongs to no source of the settings")
 
+    def prefetch(self, images: Sequence[tuple[str, bytes | None]], *, max_bytes: int) -> None:
+        """Let each source that can begin to read its part of these."""
+        for prefix, part in self._parts.items():
+            if isinstance(part, PrefetchingSource):
+                part.prefetch([image for image in images if image[0].startswith(prefix)], max_bytes=max_bytes)
 
-class PrefixedSource:
+
+class _SeveralSliced(_Several):
+    """Several sources of which each can be listed in slices."""
+
+    def __init__(self, parts: Mapping[str, SlicedSource]) -> None:
+        super().__init__(parts)
+        self._sliced = {prefix.encode(): part for prefix, part in sorted(parts.items())}
+
+    def list_slices(self, after: bytes | None) -> Iterator[tuple[pa.Table, bytes]]:
+        """Yield the slices of one source after the other; a token begins with the source's prefix.
+
+        Raises:
+            SourceError: one of them is missing or cannot be listed.
+        """
+        begun, _, token = after.partition(b"\0") if after is not None else (b"", b"", b"")
+        for name, part in sorted(self._sliced.items()):
+            if name >= begun:
+                for rows, place in part.list_slices(token if name == begun else None):
+                    yield rows, name + b"\0" + place
+
+
+class _Prefixed:
     """A source whose keys all begin with a prefix that it knows nothing of."""
 
     def __init__(self, source: Source, prefix: str) -> None:
@@ -54,10 +93,9 @@ class PrefixedSource:
         Raises:
             SourceError: the source is missing or cannot be listed.
         """
-        listing = self._source.list()
-        keys = pc.binary_join_element_wise(pa.scalar(self._prefix), listing.table["key"], "")
-        table = listing.table.set_column(0, LISTING_SCHEMA.field("key"), keys)
-        return Listing(table.combine_chunks(), listing.ignored, listing.notes)
+        # With the same beginning the keys of a bucket stay in order.
+        listing = self._source.list().changed(self._prefixed)
+        return replace(listing, unseen=tuple(f"{self._prefix}{start}" for start in listing.unseen))
 
     def read(self, key: str, locator: bytes | None, *, max_bytes: int) -> RawImage:
         """Return one image's bytes.
@@ -67,3 +105,44 @@ class PrefixedSource:
             VanishedError: it is gone.
         """
         return self._source.read(key.removeprefix(self._prefix), locator, max_bytes=max_bytes)
+
+    def prefetch(self, images: Sequence[tuple[str, bytes | None]], *, max_bytes: int) -> None:
+        """Let the source begin to read these, when it can."""
+        if isinstance(self._source, PrefetchingSource):
+            shorter = [(key.removeprefix(self._prefix), locator) for key, locator in images]
+            self._source.prefetch(shorter, max_bytes=max_bytes)
+
+    def _prefixed(self, rows: pa.Table) -> pa.Table:
+        return with_column(rows, "key", pc.binary_join_element_wise(pa.scalar(self._prefix), rows["key"], ""))
+
+
+class _PrefixedSliced(_Prefixed):
+    """The same of a source that can be listed in slices."""
+
+    def __init__(self, source: SlicedSource, prefix: str) -> None:
+        super().__init__(source, prefix)
+        self._sliced = source
+
+    def list_slices(self, after: bytes | None) -> Iterator[tuple[pa.Table, bytes]]:
+        """Yield the source's slices under the longer keys.
+
+        Raises:
+            SourceError: the source is missing or cannot be listed.
+        """
+        for rows, token in self._sliced.list_slices(after):
+            yield self._prefixed(rows), token
+
+
+@dataclass(frozen=True, slots=True)
+class _MergedRows:
+    """The rows of several listings, put in order whenever some are asked for."""
+
+    listings: tuple[Listing, ...]
+
+    @property
+    def num_rows(self) -> int:
+        return sum(listing.num_rows for listing in self.listings)
+
+    def between(self, first: int, end: int) -> pa.Table:
+        tables = [listing.between(first, end) for listing in self.listings]
+        return sort_listing(pa.concat_tables([LISTING_SCHEMA.empty_table(), *tables]))

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pyarrow.compute as pc
@@ -16,6 +17,7 @@ from image_assets.storage.store import Store
 
 # 40 bytes an image, on disk: a million images take 40 MB of page cache, not of memory.
 _ENTRY = np.dtype([("sha256", "S32"), ("segment", "<u4"), ("row", "<u4")])
+_ENTRIES_A_RUN = 2**17
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ class ContentIndex:
         if not self._segments:
             return None
         if self._entries is None:
-            self._entries = np.load(self._path, mmap_mode="r")
+            self._entries = np.memmap(self._path, _ENTRY, mode="r")
         # numpy drops zero bytes at the end of what it hands out, so they may not count here either.
         wanted = np.bytes_(bytes.fromhex(sha256).rstrip(b"\0"))
         hashes = self._entries["sha256"]
@@ -72,13 +74,53 @@ def content_index(store: Store, recipe_id: str, live: Iterable[str], names: Iter
     """
     live, segments = frozenset(live), tuple(sorted(names))
     with scratch_folder() as folder:
-        path = folder / "contents.npy"
-        pieces = [_entries(store, recipe_id, number, name) for number, name in enumerate(segments)]
-        entries = np.concatenate(pieces) if pieces else np.empty(0, _ENTRY)
-        # Published segments first among equals, so that a copy left behind by a killed run is not preferred.
-        orphan = np.array([name not in live for name in segments], bool)[entries["segment"]]
-        np.save(path, entries[np.lexsort((orphan, entries["sha256"]))])
+        path = folder / "contents"
+        pieces = (_entries(store, recipe_id, number, name) for number, name in enumerate(segments))
+        _write_in_order(path, pieces, np.array([name not in live for name in segments], bool))
         yield ContentIndex(path, segments, live)
+
+
+def _write_in_order(path: Path, pieces: Iterable[NDArray[np.void]], orphan: NDArray[np.bool_]) -> None:
+    """Write entries to a file in the order of their hashes, a 256th of them in memory at a time.
+
+    Args:
+        orphan: of each segment, whether a killed run left it behind; published ones come first among equals, so that
+            such a copy is not preferred.
+    """
+    with path.open("wb") as file, path.with_suffix(".unsorted").open("w+b") as aside:
+        runs = [_write_by_first_byte(aside, run) for run in _runs(pieces)]
+        for byte in range(256):
+            parts = [_read(aside, run[byte], run[byte + 1]) for run in runs]
+            entries = np.concatenate([np.empty(0, _ENTRY), *parts])
+            file.write(entries[np.lexsort((orphan[entries["segment"]], entries["sha256"]))].tobytes())
+
+
+def _runs(pieces: Iterable[NDArray[np.void]]) -> Iterator[NDArray[np.void]]:
+    """Yield the same entries, as many together as may be in memory."""
+    waiting, count = [], 0
+    for piece in pieces:
+        waiting.append(piece)
+        count += len(piece)
+        if count >= _ENTRIES_A_RUN:
+            yield np.concatenate(waiting)
+            waiting, count = [], 0
+    if waiting:
+        yield np.concatenate(waiting)
+
+
+def _write_by_first_byte(file: BinaryIO, entries: NDArray[np.void]) -> NDArray[np.int64]:
+    """Append entries, grouped by the first byte of their hash; return where each group begins, and the last ends."""
+    first_bytes = entries.view(np.uint8).reshape(len(entries), _ENTRY.itemsize)[:, 0]
+    start = file.seek(0, 2) // _ENTRY.itemsize
+    file.write(entries[np.argsort(first_bytes, kind="stable")].tobytes())
+    ends: NDArray[np.int64] = np.cumsum(np.bincount(first_bytes, minlength=256))
+    return start + np.concatenate([[0], ends])
+
+
+def _read(file: BinaryIO, first: int, end: int) -> NDArray[np.void]:
+    """Return the entries ``[first, end)`` of a file."""
+    file.seek(int(first) * _ENTRY.itemsize)
+    return np.frombuffer(file.read(int(end - first) * _ENTRY.itemsize), _ENTRY)
 
 
 def _entries(store: Store, recipe_id: str, number: int, name: str) -> NDArray[np.void]:

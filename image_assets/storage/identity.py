@@ -13,11 +13,16 @@ def open_store(settings: Settings) -> Store:
     """Return a dataset's store, marked as its own when it is new.
 
     Raises:
-        StoreError: it belongs to another dataset, is from a newer version, or cannot be written.
+        StoreError: it belongs to another dataset, is from a newer version, cannot be written, or is in a bucket
+            without conditional writes.
     """
     store = Store(settings.store)
     mark = json.dumps({"format_version": FORMAT_VERSION, "dataset": settings.name}).encode()
-    if store.exists(layout.STORE) or not store.put_if_absent(layout.STORE, mark):
+    new = not store.exists(layout.STORE)
+    if new:
+        # What bears the mark has passed, so a bucket is asked once.
+        store.refuse_unconditional()
+    if not new or not store.put_if_absent(layout.STORE, mark):
         _refuse_other(store, settings)
         if store.get(layout.STORE).to_pybytes() != mark:
             # From now on there will be files in it that an older version cannot read: it shall say so at once.

@@ -13,6 +13,8 @@ INDEXES = "index/"
 SHARDS = "shards/"
 VECTORS = "vectors/"
 FORGOTTEN = "forgotten/"
+LISTINGS = "listings/"
+PARTIAL_LISTINGS = f"{LISTINGS}partial/"
 # Files on their way to their names; nothing else lies there.
 STAGING = "tmp/"
 LOCK = ".lock"
@@ -48,6 +50,21 @@ def index(number: int) -> str:
     return f"{INDEXES}{number:08d}.parquet"
 
 
+def listing(number: int) -> str:
+    """Return the path of a snapshot of the source; numbers start at 1."""
+    return f"{LISTINGS}{number:08d}.parquet"
+
+
+def listing_parts_of(name: str) -> str:
+    """Return the folder of what there is of a listing under way."""
+    return f"{PARTIAL_LISTINGS}{name}/"
+
+
+def listing_part(name: str, number: int) -> str:
+    """Return the path of a part of a listing under way; numbers start at 1."""
+    return f"{listing_parts_of(name)}{number:08d}.parquet"
+
+
 def vector_chunks_of(extractor_digest: str) -> str:
     """Return the folder of the vectors made by one extractor."""
     return f"{VECTORS}{extractor_digest[:16]}/"
@@ -59,7 +76,7 @@ def vector_chunk(extractor_digest: str, content_sha256: str) -> str:
 
 
 def number_of(path: str) -> int:
-    """Return the number in the path of a manifest or an index, 0 for a file that is neither.
+    """Return the number in the path of a manifest, an index or a listing, 0 for a file that is none of them.
 
     File browsers leave files of their own in any folder that they show (``.DS_Store``).
     """

@@ -1,19 +1,37 @@
 """Bytes at paths: the few verbs that every file of the platform goes through, on any object store or a folder."""
 
-import io
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import obstore
 import pyarrow as pa
-from obstore.exceptions import BaseError, NotFoundError
-from obstore.store import LocalStore, MemoryStore, ObjectStore, from_url
+from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError
+from obstore.store import LocalStore, MemoryStore, ObjectStore
 
 from image_assets.core.errors import StoreError
 from image_assets.settings import is_url
+from image_assets.sources.object_stores import error_text, open_object_store
+from image_assets.storage import layout
 from image_assets.storage.files import write_whole
+from image_assets.storage.object_file import ObjectFile
+
+if TYPE_CHECKING:
+    from obstore import GetOptions
+
+# A smaller object is read as a whole: a Parquet file is read in dozens of pieces, and each would cost an answer.
+_AT_ONCE_BYTES = 4 * 2**20
+# A larger file goes to an object store in parts, so that this many times these bytes are in memory at most.
+_PART_BYTES = 8 * 2**20
+_PARTS_AT_ONCE = 4
+_NO_CONDITIONS = (
+    "does not support conditional writes (If-None-Match), which keep two runs from undoing each other; use a bucket "
+    "that does (Amazon S3, Google Cloud Storage, Azure, Cloudflare R2, a recent MinIO) or a folder"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +50,15 @@ class Store:
         """Open a store; a folder is created if needed, or without ``create`` looked at as if it were empty.
 
         Raises:
-            StoreError: the folder cannot be made, or the URL is none that obstore knows.
+            StoreError: the folder cannot be made.
+            ConfigError: the URL is wrong, or there are no credentials for it.
         """
         self.url = url
         self.folder = None if is_url(url) else Path(url)
         self._store: ObjectStore
         try:
             if self.folder is None:
-                self._store = from_url(url)
+                self._store = open_object_store(url)
             elif create or self.folder.exists():
                 self._store = LocalStore(self.folder, mkdir=create)
             else:
@@ -65,7 +84,12 @@ class Store:
         with self.translating("open", path):
             if self.folder is not None:
                 return pa.OSFile(str(self.folder / path))
-            return pa.PythonFile(_ObjectFile(self, path, obstore.open_reader(self._store, path)), mode="r")
+            found = obstore.get(self._store, path)
+            size_bytes = found.meta["size"]
+            if size_bytes <= _AT_ONCE_BYTES:
+                return pa.BufferReader(pa.py_buffer(found.bytes()))
+            fetch = partial(self._range, path, found.meta["e_tag"])
+            return pa.PythonFile(ObjectFile(size_bytes, fetch), mode="r")
 
     def put(self, path: str, data: bytes | Path) -> None:
         """Write a file whole, over one that is there.
@@ -77,8 +101,7 @@ class Store:
             if self.folder is not None:
                 write_whole(self.folder, path, data, replace=True)
                 return
-            # In parts a large file is never in memory as a whole; it still appears at once.
-            obstore.put(self._store, path, data, use_multipart=None if isinstance(data, Path) else False)
+            self._upload(path, data)
 
     def put_if_absent(self, path: str, data: bytes | Path) -> bool:
         """Write a file whole if there is none; return whether this call wrote it.
@@ -90,11 +113,37 @@ class Store:
             if self.folder is not None:
                 return write_whole(self.folder, path, data, replace=False)
             try:
-                # A multipart upload would not honour the condition.
+                if _is_large(data):
+                    return not self.exists(path) and self._upload_if_absent(path, data)
                 obstore.put(self._store, path, data, mode="create", use_multipart=False)
-            except obstore.exceptions.AlreadyExistsError:
+            except AlreadyExistsError:
                 return False
         return True
+
+    def refuse_unconditional(self) -> None:
+        """Accept a bucket that honours conditions; one that does not would lose commits without a word.
+
+        It costs some requests: ask once, before the first commit.
+
+        Raises:
+            StoreError: the bucket overwrites what should only be created.
+        """
+        if self.folder is not None:
+            return
+        probe, other = _aside(), _aside()
+        try:
+            self.put(other, b"2")
+            honoured = self.put_if_absent(probe, b"1") and not self.put_if_absent(probe, b"2")
+            honoured = honoured and not self._copy_if_absent(other, probe)
+        except StoreError as error:
+            if "501" not in str(error):
+                raise
+            honoured = False
+        finally:
+            self.delete(probe)
+            self.delete(other)
+        if not honoured:
+            raise StoreError(f"the bucket of store {self.url} {_NO_CONDITIONS}")
 
     def exists(self, path: str) -> bool:
         """Return whether a file is there.
@@ -125,7 +174,7 @@ class Store:
             StoreError: the store does not answer.
         """
         with self.translating("list", prefix):
-            for chunk in obstore.list(self._store, prefix=prefix):
+            for chunk in obstore.list(self._store, prefix=prefix, chunk_size=1000):
                 for entry in chunk:
                     yield StoredFile(entry["path"], entry["size"], entry["last_modified"].timestamp())
 
@@ -139,32 +188,52 @@ class Store:
         try:
             yield
         except (BaseError, OSError) as error:
-            raise StoreError(f"cannot {verb} {path!r} in store {self.url}: {_first_line(error)}") from error
+            text = error_text(error) if self.folder is None else _first_line(error)
+            raise StoreError(f"cannot {verb} {path!r} in store {self.url}: {text}") from error
 
+    def _range(self, path: str, e_tag: str | None, start: int, end: int) -> bytes:
+        """Return the bytes ``[start, end)`` of a file that is still the one that was opened."""
+        options: GetOptions = {"range": (start, end)}
+        if e_tag is not None:
+            options["if_match"] = e_tag
+        with self.translating("read", path):
+            return obstore.get(self._store, path, options=options).bytes().to_bytes()
 
-class _ObjectFile(io.RawIOBase):
-    """An object as a file that pyarrow reads: obstore's own lacks ``closed``, and its errors are not ours."""
+    def _upload(self, path: str, data: bytes | Path) -> None:
+        """Write an object over one that is there; it appears whole also when it went in parts."""
+        if _is_large(data):
+            many = _PARTS_AT_ONCE
+            obstore.put(self._store, path, data, use_multipart=True, chunk_size=_PART_BYTES, max_concurrency=many)
+        else:
+            obstore.put(self._store, path, data, use_multipart=False)
 
-    def __init__(self, store: Store, path: str, reader: "obstore.ReadableFile") -> None:
-        self._store = store
-        self._path = path
-        self._reader = reader
+    def _upload_if_absent(self, path: str, data: bytes | Path) -> bool:
+        """Write a large file aside, and let the store itself copy it to its name if that is free.
 
-    def readable(self) -> bool:
+        An upload in parts has no condition of its own, and a conditional one would be in memory as a whole.
+        """
+        aside = _aside()
+        try:
+            self._upload(aside, data)
+            return self._copy_if_absent(aside, path)
+        finally:
+            self.delete(aside)
+
+    def _copy_if_absent(self, source: str, path: str) -> bool:
+        with self.translating("copy", path):
+            try:
+                obstore.copy(self._store, source, path, overwrite=False)
+            except AlreadyExistsError:
+                return False
         return True
 
-    def seekable(self) -> bool:
-        return True
 
-    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        return self._reader.seek(offset, whence)
+def _is_large(data: bytes | Path) -> bool:
+    return isinstance(data, Path) and data.stat().st_size > _PART_BYTES
 
-    def tell(self) -> int:
-        return self._reader.tell()
 
-    def read(self, size: int = -1, /) -> bytes:
-        with self._store.translating("read", self._path):
-            return self._reader.read(None if size < 0 else size).to_bytes()
+def _aside() -> str:
+    return f"{layout.STAGING}{secrets.token_hex(8)}.part"
 
 
 def _first_line(error: BaseException) -> str:

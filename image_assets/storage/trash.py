@@ -13,7 +13,7 @@ from image_assets.storage.files import sync_folder
 from image_assets.storage.store import Store, StoredFile
 
 # Where files come and go. The folders themselves stay.
-_FOLDERS = (layout.INDEXES, layout.SHARDS, layout.SEGMENTS, layout.VECTORS, layout.STAGING)
+_FOLDERS = (layout.INDEXES, layout.SHARDS, layout.SEGMENTS, layout.VECTORS, layout.LISTINGS, layout.STAGING)
 _STAGED = re.compile(r"[0-9a-f]{16}\.part")
 # What obstore wrote a file to before it got its name; its own list does not show such files.
 _STAGED_BY_OBSTORE = re.compile(r"(.+)#\d+")
@@ -26,7 +26,8 @@ class StoreFiles:
     """The files of a store that can become superfluous; all others are not the platform's to remove.
 
     Indexes are found by number, manifests by (shard, number), refused manifests by shard, segments by (recipe_id,
-    name), chunks of vectors by path. ``staging`` are files on their way to a name, also those that never got there.
+    name), chunks of vectors by path, snapshots of the source by number. ``listing_parts`` are what there is of listings
+    under way or abandoned. ``staging`` are files on their way to a name, also those that never got there.
     """
 
     indexes: dict[int, StoredFile] = field(default_factory=dict)
@@ -34,6 +35,8 @@ class StoreFiles:
     rejected: dict[str, StoredFile] = field(default_factory=dict)
     segments: dict[tuple[str, str], StoredFile] = field(default_factory=dict)
     chunks: dict[str, StoredFile] = field(default_factory=dict)
+    listings: dict[int, StoredFile] = field(default_factory=dict)
+    listing_parts: list[StoredFile] = field(default_factory=list)
     staging: list[StoredFile] = field(default_factory=list)
 
 
@@ -61,6 +64,7 @@ def find_files(store: Store) -> StoreFiles:
         extractor, name = file.path.split("/")[1], layout.content_name_of(file.path)
         if name and file.path == layout.vector_chunk(extractor, name):
             files.chunks[file.path] = file
+    _find_listings(store, files)
     files.staging.extend(file for file in store.list(layout.STAGING) if _STAGED.fullmatch(file.path.split("/", 1)[1]))
     files.staging.extend(_staged_by_obstore(store))
     return files
@@ -106,6 +110,14 @@ def stored_bytes(folder: Path) -> int:
     """Return the size of all files in a folder and below it together."""
     walk = os.walk(folder)
     return sum((Path(below) / name).lstat().st_size for below, _, names in walk for name in names)
+
+
+def _find_listings(store: Store, files: StoreFiles) -> None:
+    for file in store.list(layout.LISTINGS):
+        if file.path == layout.listing(number := layout.number_of(file.path)):
+            files.listings[number] = file
+        elif file.path.startswith(layout.PARTIAL_LISTINGS) and layout.number_of(file.path):
+            files.listing_parts.append(file)
 
 
 def _staged_by_obstore(store: Store) -> Iterator[StoredFile]:

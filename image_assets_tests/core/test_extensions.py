@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from image_assets.core.extensions import promises_other_format
-from image_assets.sources.folder import IMAGE_EXTENSIONS
+from image_assets.sources.names import IMAGE_EXTENSIONS
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,8 @@
 
 import pytest
 
-from image_assets.defs.attempts import Attempt, Attempts
+from image_assets.core.sharding import shard_names
+from image_assets.defs.attempts import Attempt, Attempts, Cursor, short_version
 from image_assets.settings import TriggerSettings
 
 SETTINGS = TriggerSettings(max_attempts=3, backoff_s=30.0)
@@ -40,11 +41,31 @@ def test_only_what_was_asked_for_often_enough_is_exhausted() -> None:
     assert attempts.exhausted(wanted, SETTINGS) == ["0-of-4"]
 
 
-def test_a_cursor_keeps_the_attempts() -> None:
-    attempts = Attempts({"0-of-4": Attempt("v1", 2, 1000.5)})
-    assert Attempts.from_cursor(attempts.to_cursor()) == attempts
+def test_a_cursor_keeps_what_there_is_to_remember() -> None:
+    cursor = Cursor(Attempts({"0-of-4": Attempt("v1", 2, 1000.0)}), partial="name", pending=7)
+    assert Cursor.from_text(cursor.to_text()) == cursor
 
 
-@pytest.mark.parametrize("cursor", [None, "", "[]", "no json", '{"0-of-4": 3}', '{"0-of-4": ["v1"]}'])
+def test_a_cursor_of_an_older_version_keeps_its_attempts() -> None:
+    old = (
+        '{"0-of-4": ["0123456789abcdef-1123456789abcdef1123456789abcdef", 2, 1000.5], "training_index": ["v", 1, 3.5]}'
+    )
+    attempts = Cursor.from_text(old).attempts
+    version = short_version("0123456789abcdef-1123456789abcdef1123456789abcdef")
+    assert attempts.open == {
+        "0-of-4": Attempt(version, 2, 1000.5),
+        "training_index": Attempt(short_version("v"), 1, 3.5),
+    }
+
+
+@pytest.mark.parametrize(
+    "cursor", [None, "", "[]", "3", "no json", '{"0-of-4": 3}', '{"0-of-4": ["v1"]}', '{"attempts": 3, "partial": 4}']
+)
 def test_a_cursor_of_another_kind_counts_as_none(cursor: str | None) -> None:
-    assert Attempts.from_cursor(cursor) == Attempts({})
+    assert Cursor.from_text(cursor) == Cursor()
+
+
+def test_a_cursor_of_64_shards_and_a_listing_under_way_stays_below_4_kb() -> None:
+    names = [*shard_names(64), "training_index", "feature_vectors"]
+    attempts = Attempts({name: Attempt(short_version(name), 3, 1_763_724_000.123456) for name in names})
+    assert len(Cursor(attempts, partial="0123456789abcdef", pending=1_000_000).to_text()) < 4096

@@ -1,7 +1,8 @@
 """What a child process is asked to do and what it says of it, as JSON."""
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ class Job:
         delay_s: slept before the start.
         watch: count every call that changes the store or the temporary folder; ``fault`` needs it.
         obey_modes: a superuser gives up the right to read and write what file modes forbid.
+        environment: what its environment has beside that of the zygote.
     """
 
     settings: Settings
@@ -28,6 +30,7 @@ class Job:
     watch: bool = False
     delay_s: float = 0.0
     obey_modes: bool = False
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def temporary(self) -> Path:
@@ -36,7 +39,7 @@ class Job:
 
     def to_json(self) -> dict[str, Any]:
         """Return the job as plain data."""
-        plain = {name: getattr(self, name) for name in ("shards", "watch", "delay_s", "obey_modes")}
+        plain = {name: getattr(self, name) for name in ("shards", "watch", "delay_s", "obey_modes", "environment")}
         fault = asdict(self.fault) if self.fault is not None else None
         return {**plain, "settings": self.settings.model_dump(mode="json"), "folder": str(self.folder), "fault": fault}
 

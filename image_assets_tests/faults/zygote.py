@@ -91,6 +91,9 @@ def _live(job: Job) -> None:
     from image_assets.pipeline.run import run_dataset, update_shards
 
     tempfile.tempdir = str(job.temporary)
+    os.environ.update(job.environment)
+    # Where the log goes when the store is no folder.
+    os.chdir(job.folder)
     shim = Shim([Path(job.settings.store), job.temporary], job.fault)
     _count_renders(job.folder / "rendered")
     if job.obey_modes and os.getuid() == 0:

@@ -1,4 +1,4 @@
-"""Every kind of store that runs without a server."""
+"""Every kind of store, also those on the object stores that run on this machine."""
 
 import tempfile
 
@@ -15,9 +15,12 @@ def store(request, tmp_path):
     return Store("memory:///" if request.param == "memory" else str(tmp_path / request.param))
 
 
-@pytest.fixture(params=["folder", "memory"])
+@pytest.fixture(params=["folder", "memory", "s3", "azure"])
 def either(request, tmp_path):
     """One store of each kind, where the name of the folder does not matter."""
+    if request.param in {"s3", "azure"}:
+        server = request.getfixturevalue(request.param)
+        return Store(server.url(server.new_bucket(), "some where"))
     return Store("memory:///" if request.param == "memory" else str(tmp_path / "store"))
 
 

@@ -4,6 +4,7 @@ import pickle
 
 import pytest
 
+from image_assets.storage import contents as contents_module
 from image_assets.storage.contents import Found, content_index
 from image_assets.storage.segments import iter_segments, write_segment
 from image_assets_tests.storage.rows import segment_image, sha256_of
@@ -51,7 +52,9 @@ def test_zero_bytes_in_a_hash_count(either, sha256):
         assert [contents.find(other) for other in neighbours] == [None] * 4
 
 
-def test_every_one_of_many_hashes_is_found(either):
+@pytest.mark.parametrize("entries_a_run", [150, 2**17])  # several runs that are put in order one after the other
+def test_every_one_of_many_hashes_is_found(either, entries_a_run, monkeypatch):
+    monkeypatch.setattr(contents_module, "_ENTRIES_A_RUN", entries_a_run)
     names = [
         write_segment(either, "recipe", [segment_image(number) for number in range(first, first + 200)])
         for first in (0, 200, 400)

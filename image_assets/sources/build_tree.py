@@ -1,0 +1,42 @@
+"""Which tree a path is the root of."""
+
+import os
+
+from image_assets.core.object_urls import is_object_url, split_object_url
+from image_assets.settings import SourceSettings, is_url
+from image_assets.sources.local_tree import LocalTree
+from image_assets.sources.trees import Tree
+
+
+def build_tree(path: str, settings: SourceSettings) -> Tree:
+    """Return the tree below a folder, or below a prefix of a bucket.
+
+    Raises:
+        ConfigError: there is no such kind of URL.
+    """
+    placed = settings.model_copy(update={"path": path})
+    if is_url(path):
+        from image_assets.sources.object_tree import ObjectTree
+
+        return ObjectTree(placed)
+    return LocalTree(placed)
+
+
+def tree_of_containers(settings: SourceSettings, suffixes: tuple[str, ...]) -> tuple[Tree, str | None]:
+    """Return the tree that holds some containers, and the one that is meant when the path names one.
+
+    Raises:
+        ConfigError: there is no such kind of URL.
+    """
+    path = settings.path
+    if not is_container(path, suffixes):
+        return build_tree(path, settings), None
+    folder, name = split_object_url(path) if is_url(path) else os.path.split(path)
+    return build_tree(folder, settings), name
+
+
+def is_container(path: str, suffixes: tuple[str, ...]) -> bool:
+    """Return whether a path, or the URL of an object, names a file with one of these endings."""
+    if is_url(path):
+        return is_object_url(path) and path.partition("?")[0].lower().endswith(suffixes)
+    return path.lower().endswith(suffixes) and not os.path.isdir(path)  # noqa: PTH112
