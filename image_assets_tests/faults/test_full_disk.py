@@ -16,7 +16,7 @@ from image_assets_tests.faults.shim import Fault
 from image_assets_tests.images import make_settings_for, write_images
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="the shim asks /proc for the path of an open file")
-EVERY = int(os.environ.get("KILL_EVERY", "13"))
+EVERY = int(os.environ.get("KILL_EVERY", "29"))
 
 
 def in_store(point):
@@ -127,7 +127,7 @@ def run_command(settings, folder, **environment):
         ("temporary folder", 8192),
         ("temporary folder", 16384),
         ("temporary folder", 28672),
-        ("temporary folder", 49152),
+        ("temporary folder", 36864),
     ],
 )
 def test_a_really_full_disk_is_one_line_and_no_traceback(what, free_bytes, small_disk, tmp_path):

@@ -183,7 +183,7 @@ def examples(name, few):
     )
 
 
-@examples("PLAN_EXAMPLES", 30)
+@examples("PLAN_EXAMPLES", 15)
 @given(rounds)
 def test_a_plan_says_what_the_run_does(rounds):
     with tempfile.TemporaryDirectory(prefix="plan-") as folder:
@@ -193,7 +193,7 @@ def test_a_plan_says_what_the_run_does(rounds):
             world.settle(options)
 
 
-@examples("PLAN_WORKERS_EXAMPLES", 5)
+@examples("PLAN_WORKERS_EXAMPLES", 3)
 @given(rounds)
 def test_a_plan_says_what_worker_processes_do(rounds):
     with tempfile.TemporaryDirectory(prefix="plan-") as folder:

@@ -204,7 +204,7 @@ images = st.dictionaries(
 )
 
 
-@hypothesis_settings(max_examples=80, deadline=None)
+@hypothesis_settings(max_examples=40, deadline=None)
 @given(old=images, new=images, other_look=st.booleans())
 def test_the_difference_is_that_of_dictionaries(
     tmp_path_factory: pytest.TempPathFactory, old: Images, new: Images, other_look: bool
