@@ -8,12 +8,14 @@ They are real servers that speak the real protocols, each a process of its own. 
 
 import base64
 import contextlib
+import ctypes
 import hashlib
 import hmac
 import importlib.resources
 import os
 import platform
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -33,6 +35,7 @@ import pytest
 
 # What a server takes to start on a busy machine; nothing waits that long when all is well.
 PATIENCE_S = 60.0
+_PR_SET_PDEATHSIG = 1
 # What every test holds for a secret: it must be found nowhere.
 SECRET = "SeCrEtMaRk0123456789"
 # Known to everybody, and the only one that azurite takes.
@@ -142,7 +145,7 @@ def _running(command: Sequence[str], port: int, more: Mapping[str, str] = Mappin
         with said.open("wb") as output:
             process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=folder, start_new_session=True,
-                env={**os.environ, **more},
+                env={**os.environ, **more}, preexec_fn=_end_with_parent,  # noqa: PLW1509  it only asks the kernel
             )  # fmt: skip
         try:
             deadline = time.monotonic() + PATIENCE_S
@@ -152,8 +155,15 @@ def _running(command: Sequence[str], port: int, more: Mapping[str, str] = Mappin
                 time.sleep(0.05)
             yield
         finally:
-            process.kill()
+            # Some are wrappers around the server itself.
+            os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+
+
+def _end_with_parent() -> None:
+    """Let the kernel end this process when the test process is killed and cannot."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _listens(port: int) -> bool:
