@@ -18,7 +18,7 @@ from image_assets_tests.images import image_bytes
 
 SHARDS = shard_names(4)
 ASSEMBLED = ["training_index", "feature_vectors"]
-BACKFILLED = [SHARDS[1], SHARDS[3]]
+BACKFILLED = [SHARDS[0], SHARDS[3]]
 MAX_ATTEMPTS = 2
 # Enough that a run over them is killed in its middle.
 BIG_IMAGES = 200
@@ -109,7 +109,7 @@ def a_corrupt_image_warns_and_leaves_the_index(dev: DagsterDev) -> None:
 
 
 def a_rotten_shard_keeps_its_last_good_state_until_it_is_repaired(dev: DagsterDev) -> None:
-    rotten, good = SHARDS[0], SHARDS[2]
+    rotten, good = SHARDS[2], SHARDS[1]
     events, runs, keys = seen(dev), dev.runs(), index_keys(dev)
     corrupt = keys_in(rotten, 9, prefix="mixed/rotten")
     healthy = keys_in(good, 1, prefix="mixed/healthy")[0]
@@ -135,7 +135,7 @@ def the_backfill_has_one_run_a_range(dev: DagsterDev, backfill: str) -> None:
     runs = ended_runs(dev, backfill)
     assert set(runs.values()) == {"SUCCESS"}
     reported = [{event.run_id for event in dev.events("image_shards", shard)} & set(runs) for shard in SHARDS]
-    assert [len(runs) for runs in reported] == [0, 1, 0, 1]
+    assert [len(runs) for runs in reported] == [1, 0, 0, 1]
     # Told anew about an unchanged shard, the UI keeps what its checks found, the warning too.
     states = {check: dev.check_partitions("image_shards", check) for check in SHARD_CHECKS}
     assert states.pop("failed_fraction")["failed"] == [shard_of("a/4.jpg")]

@@ -202,7 +202,7 @@ class Dataset(RuleBasedStateMachine):
 
 TestLawOne = Dataset.TestCase
 TestLawOne.settings = settings(
-    max_examples=int(os.environ.get("LAW_ONE_SEQUENCES", "90")),
+    max_examples=int(os.environ.get("LAW_ONE_SEQUENCES", "60")),
     derandomize="LAW_ONE_SEQUENCES" not in os.environ,
     stateful_step_count=25,
     deadline=None,
