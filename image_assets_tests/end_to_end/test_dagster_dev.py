@@ -131,7 +131,7 @@ def a_rotten_shard_keeps_its_last_good_state_until_it_is_repaired(dev: DagsterDe
 
 
 def the_backfill_has_one_run_a_range(dev: DagsterDev, backfill: str) -> None:
-    dev.wait_until(lambda: len(ended_runs(dev, backfill)) == len(BACKFILLED), "the ranges of the backfill end")
+    dev.wait_until(lambda: len(ended_runs(dev, backfill)) >= len(BACKFILLED), "the ranges of the backfill end")
     runs = ended_runs(dev, backfill)
     assert set(runs.values()) == {"SUCCESS"}
     reported = [{event.run_id for event in dev.events("image_shards", shard)} & set(runs) for shard in SHARDS]
