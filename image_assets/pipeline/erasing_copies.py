@@ -23,10 +23,7 @@ def remove_exports(store: Store, journal: Journal) -> None:
     Raises:
         StoreError: one cannot be removed.
     """
-    files = list(store.list(layout.EXPORTS))
-    for file in files:
-        journal.note(file.path)
-    remove_files(store, files)
+    _remove_below(store, layout.EXPORTS, journal)
 
 
 def remove_listings(store: Store, journal: Journal) -> None:
@@ -35,7 +32,11 @@ def remove_listings(store: Store, journal: Journal) -> None:
     Raises:
         StoreError: one cannot be removed.
     """
-    files = list(store.list(layout.LISTINGS))
+    _remove_below(store, layout.LISTINGS, journal)
+
+
+def _remove_below(store: Store, folder: str, journal: Journal) -> None:
+    files = list(store.list(folder))
     for file in files:
         journal.note(file.path)
     remove_files(store, files)
