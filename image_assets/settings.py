@@ -57,6 +57,10 @@ class HttpSettings(_Section):
     allow_private_addresses: bool = Field(
         False, description="Also fetch from addresses that are not public: this machine, the local network."
     )
+    proxy: str = Field(
+        "none",
+        description="none, environment (HTTP_PROXY, HTTPS_PROXY, NO_PROXY), or http://host:port of an HTTP proxy.",
+    )
     validators: str | None = Field(
         None, description="SQLite file (made if absent) for ETags; with it URLs are looked at again for changes."
     )
@@ -90,6 +94,10 @@ class SourceSettings(_Section):
     label_column: str = Field("label", description="Column that holds the label; none when there is no such column.")
     sha256_column: str = Field(
         "sha256", description="Column of a list of URLs with the SHA-256 that the bytes must have; may be absent."
+    )
+    extra_columns: tuple[str, ...] = Field(
+        (),
+        description="More columns of a table or list, fields of an archive's .json, kept with each image as `extra`.",
     )
     http: HttpSettings = HttpSettings()
 

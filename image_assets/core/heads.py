@@ -7,7 +7,8 @@ from typing import Any
 
 from image_assets.core.errors import StoreError
 
-FORMAT_VERSION = 2
+# 2 brought checksums of heads and what is known of failures, 3 extra columns.
+FORMAT_VERSION = 3
 HEAD_KEY = b"image_assets"
 _CHECKSUM = "checksum"
 # Version 1 had no checksum in its heads.

@@ -30,6 +30,7 @@ INDEX_SCHEMA = pa.schema(
         pa.field("row", pa.int32(), nullable=False),
         pa.field("bucket", pa.uint16(), nullable=False),
         *FACT_FIELDS,
+        pa.field("extra", pa.string()),
     ]
 )
 # What readers see beside these when all frames of the images are there: told from ``variant``, so not stored.
@@ -124,13 +125,15 @@ def output_id(key: str, variant: int) -> str:
 def digest_of(tables: Iterable[pa.Table]) -> tuple[int, str]:
     """Return the number and the digest of index rows that come in (bucket, key, variant) order, cut anywhere.
 
-    The digest covers key, variant, output and label, so equal digests mean equal datasets.
+    The digest covers key, variant, output, label and the extra columns where there are any, so equal digests mean equal
+    datasets.
     """
     count, digest = 0, hashlib.sha256()
     for table in tables:
         # Row by row, so that where the tables are cut does not matter.
-        for batch in table.select(["key", "variant", "output_sha256", "label"]).to_batches():
+        for batch in table.select(["key", "variant", "output_sha256", "label", "extra"]).to_batches():
             rows = list(zip(*(column.to_pylist() for column in batch.columns), strict=True))
             count += len(rows)
-            digest.update("".join([json.dumps(row) for row in rows]).encode())
+            # A row without extra columns counts as it did before there were any.
+            digest.update("".join([json.dumps(row if row[-1] is not None else row[:-1]) for row in rows]).encode())
     return count, digest.hexdigest()

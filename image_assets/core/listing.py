@@ -24,6 +24,8 @@ LISTING_SCHEMA = pa.schema(
         pa.field("locator", pa.binary()),
         pa.field("bucket", pa.uint16(), nullable=False),
         pa.field("label", pa.string()),
+        # A JSON object of the source's extra columns.
+        pa.field("extra", pa.string()),
     ]
 )
 
@@ -112,7 +114,7 @@ class Listing:
         return replace(self, rows=_MoreRows(self, sort_listing(more)))
 
     def fingerprint(self, shard: str) -> str:
-        """Return a hash of what decides a shard's state: its keys, versions and labels.
+        """Return a hash of what decides a shard's state: its keys, versions, labels and extra columns.
 
         Raises:
             ConfigError: the name is no shard name.
@@ -166,6 +168,9 @@ def fingerprint_of(rows: pa.Table) -> str:
     digest = hashlib.sha256()
     for column in ("key", "version", "label"):
         _hash_strings(digest, rows[column])
+    # What has none has the fingerprint that it had before there were any.
+    if rows["extra"].null_count < rows.num_rows:
+        _hash_strings(digest, rows["extra"])
     return digest.hexdigest()[:32]
 
 
@@ -176,7 +181,9 @@ def make_listing(
     locators: Iterable[bytes | None],
     units: Iterable[str] | None = None,
 ) -> pa.Table:
-    """Return a table of :data:`LISTING_SCHEMA` in the order given, labels empty; the arguments run in parallel.
+    """Return a table of :data:`LISTING_SCHEMA` in the order given; the arguments run in parallel.
+
+    Labels and extra columns are null.
 
     Args:
         sizes: in bytes; UNKNOWN_SIZE where only reading would tell.
@@ -191,6 +198,7 @@ def make_listing(
         "locator": pa.array(locators, pa.binary()),
         "bucket": pa.array(buckets_of(keys if units is None else units)),
         "label": pa.nulls(len(keys), pa.string()),
+        "extra": pa.nulls(len(keys), pa.string()),
     }
     return pa.table(columns, schema=LISTING_SCHEMA)
 

@@ -27,6 +27,7 @@ FACT_FIELDS = [
 
 # Sorted by (bucket, key). ``row`` is the first of ``variants`` consecutive rows in the segment. ``first_seen`` is when
 # these bytes first failed under this key (UTC, ISO 8601), ``attempts`` how often they were tried; null and 0 when ok.
+# ``extra`` is a JSON object of the source's extra columns.
 MANIFEST_SCHEMA = pa.schema(
     [
         pa.field("key", pa.string(), nullable=False),
@@ -49,6 +50,7 @@ MANIFEST_SCHEMA = pa.schema(
         *FACT_FIELDS,
         pa.field("first_seen", pa.string()),
         pa.field("attempts", pa.int32()),
+        pa.field("extra", pa.string()),
     ]
 )
 
@@ -63,8 +65,8 @@ class Counts:
     ``removed`` keys are gone from the source. ``failed`` of the images that this run looked into have no output.
 
     Of the images, ``decoded`` were turned into pixels (copies once), ``reencoded`` needed that for another recipe
-    alone (each copy); ``hashed`` had their sha256 computed; ``relabelled`` only got another label. ``read_bytes``
-    were read from the source.
+    alone (each copy); ``hashed`` had their sha256 computed; ``relabelled`` only got another label or other extra
+    columns. ``read_bytes`` were read from the source.
     """
 
     new: int = 0

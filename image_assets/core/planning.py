@@ -1,6 +1,6 @@
 """What one shard needs: its wanted images against its last commit, state with state; and how an image goes."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +27,7 @@ WORK_SCHEMA = pa.schema(
         pa.field("locator", pa.binary()),
         pa.field("bucket", pa.uint16(), nullable=False),
         pa.field("label", pa.string()),
+        pa.field("extra", pa.string()),
         pa.field("known_key", pa.bool_(), nullable=False),
         pa.field("sha256", pa.string()),
         pa.field("before_sha256", pa.string()),
@@ -57,9 +58,9 @@ class Rules:
 class ShardPlan:
     """What bringing one shard up to date takes.
 
-    ``keep`` has MANIFEST_SCHEMA: rows that stay, with their present labels. ``work`` has :data:`WORK_SCHEMA`:
-    images to look into, in the order in which their source reads them best. ``removed`` keys and ``relabelled`` kept
-    rows are counted.
+    ``keep`` has MANIFEST_SCHEMA: rows that stay, with their present labels and extra columns. ``work`` has
+    :data:`WORK_SCHEMA`: images to look into, in the order in which their source reads them best. ``removed`` keys and
+    ``relabelled`` kept rows are counted.
     """
 
     shard: str
@@ -84,12 +85,11 @@ def plan_shard(shard: str, wanted: pa.Table, previous: Manifest | None, rules: R
     same_version = pc.fill_null(pc.equal(wanted["version"], before["version"]), False)
     stays = pc.and_(same_version, pc.and_(_usable(before, rules), pa.scalar(same_recipe)))
     kept = before.filter(stays)
-    labels = wanted["label"].filter(stays)
-    relabelled = _count_different(kept["label"], labels)
-    kept = kept.set_column(kept.schema.get_field_index("label"), MANIFEST_SCHEMA.field("label"), labels)
-    # Of an image in a container it goes by where it lies there, and that may be counted otherwise by now.
-    buckets = wanted["bucket"].filter(stays)
-    kept = kept.set_column(kept.schema.get_field_index("bucket"), MANIFEST_SCHEMA.field("bucket"), buckets)
+    now = wanted.filter(stays)
+    relabelled = _count_different(kept, now, ("label", "extra"))
+    # The bucket of an image in a container goes by where it lies there, and that may be counted otherwise by now.
+    for name in ("label", "extra", "bucket"):
+        kept = kept.set_column(kept.schema.get_field_index(name), MANIFEST_SCHEMA.field(name), now[name])
     work = wanted.select([field.name for field in WORK_SCHEMA if field.name in wanted.column_names])
     # What the last commit found out by reading is known as long as the version is the same.
     unread = pc.and_(pc.equal(work["size_bytes"], UNKNOWN_SIZE), same_version)
@@ -171,7 +171,11 @@ def _usable(before: pa.Table, rules: Rules) -> pa.ChunkedArray:
     return pc.and_(usable, pc.invert(pc.and_(failed, again)))
 
 
-def _count_different(left: pa.ChunkedArray, right: pa.ChunkedArray) -> int:
-    both_null = pc.and_(pc.is_null(left), pc.is_null(right))
-    same = pc.or_(pc.fill_null(pc.equal(left, right), False), both_null)
-    return int(len(left) - (pc.sum(same.cast(pa.int64())).as_py() or 0))
+def _count_different(left: pa.Table, right: pa.Table, names: Iterable[str]) -> int:
+    """Return how many rows differ in some columns."""
+    different = pa.chunked_array([np.zeros(left.num_rows, bool)])
+    for name in names:
+        both_null = pc.and_(pc.is_null(left[name]), pc.is_null(right[name]))
+        same = pc.or_(pc.fill_null(pc.equal(left[name], right[name]), False), both_null)
+        different = pc.or_(different, pc.invert(same))
+    return int(pc.sum(different.cast(pa.int64())).as_py() or 0)

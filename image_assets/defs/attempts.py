@@ -42,7 +42,8 @@ class Attempts:
 
     def to_json(self) -> dict[str, list[Any]]:
         """Return the same for a cursor."""
-        return {name: [item.version, item.count, round(item.asked_at)] for name, item in self.open.items()}
+        # Rounded down: a state is not due later than it was to be.
+        return {name: [item.version, item.count, int(item.asked_at)] for name, item in self.open.items()}
 
     def due(self, wanted: Mapping[str, str], settings: TriggerSettings, now: float) -> list[str]:
         """Return what to ask for now, of what is wanted and not there: name to version.

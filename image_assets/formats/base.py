@@ -31,7 +31,8 @@ class SampleStream:
     ``batches(with_images)`` yields every sample once, in index order, a bounded number at a time. ``image_shape`` is
     (height, width, channels), the same for every sample, and (0, 0, 0) when there is none. ``has_variants`` says
     whether any image has several samples (augmented variants, frames); without them a filename names one sample.
-    With ``has_frames`` the rows have a column ``frame`` beside those of INDEX_SCHEMA.
+    With ``has_frames`` the rows have a column ``frame`` beside those of INDEX_SCHEMA. ``has_extra`` says whether any
+    image has extra columns of its source.
     """
 
     dataset: str
@@ -41,6 +42,7 @@ class SampleStream:
     has_variants: bool
     batches: Callable[[bool], Iterator[Batch]]
     has_frames: bool = False
+    has_extra: bool = False
 
 
 @dataclass(frozen=True, slots=True)

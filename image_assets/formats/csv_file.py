@@ -12,7 +12,7 @@ _NEEDS_QUOTES = frozenset(',"\r\n')
 
 
 class CsvFile:
-    """``filename,label,width,height,format``, ``variant`` and ``frame`` when there are any, ``image_array`` as JSON.
+    """``filename,label,width,height,format``, perhaps ``variant``, ``frame``, and ``extra``, ``image_array`` as JSON.
 
     A sample without label has an empty field. A reader built on Python's csv module has to raise
     ``csv.field_size_limit`` for ``image_array``.

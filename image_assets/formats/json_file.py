@@ -5,13 +5,14 @@ from pathlib import Path
 
 from image_assets.formats.base import ExportOptions, SampleStream
 from image_assets.formats.publishing import published_whole
-from image_assets.formats.rows import column_names, iter_rows
+from image_assets.formats.rows import EXTRA, column_names, iter_rows
 
 
 class JsonFile:
-    """Objects with ``filename, label, width, height, format``, perhaps ``variant``, ``frame``, ``image_array``.
+    """Objects: ``filename, label, width, height, format``, perhaps ``variant``, ``frame``, ``extra``, ``image_array``.
 
-    A sample without label has ``null``; ``image_array`` is nested lists, height by width by channels.
+    A sample without label or extra columns has ``null`` there; ``extra`` is an object, ``image_array`` nested lists,
+    height by width by channels.
     """
 
     suffix = ".json"
@@ -28,7 +29,10 @@ class JsonFile:
         with published_whole(target) as part, part.open("w", encoding="utf-8", newline="") as file:
             separator = "[\n"
             for row in iter_rows(samples, options):
+                values = dict(zip(names, row, strict=True))
+                if values.get(EXTRA) is not None:
+                    values[EXTRA] = json.loads(values[EXTRA])
                 file.write(separator)
-                file.write(json.dumps(dict(zip(names, row, strict=True)), ensure_ascii=False, separators=(",", ":")))
+                file.write(json.dumps(values, ensure_ascii=False, separators=(",", ":")))
                 separator = ",\n"
             file.write("\n]\n" if separator == ",\n" else "[]\n")

@@ -11,6 +11,7 @@ from image_assets.formats.normalize import check_normalization, normalize
 
 # What users call a column -> what the index calls it.
 COLUMNS = {"filename": "key", "label": "label", "width": "width_px", "height": "height_px", "format": "format"}
+EXTRA = "extra"
 IMAGE_ARRAY = "image_array"
 
 
@@ -18,15 +19,17 @@ def column_names(samples: SampleStream, options: ExportOptions) -> list[str]:
     """Return the columns of a CSV or JSON export in order.
 
     Always the five of :data:`COLUMNS`; then ``variant`` when an image has several (0 is the plain one), ``frame`` when
-    the dataset has all frames of its images, and ``image_array`` when pixels are asked for.
+    the dataset has all frames of its images, ``extra`` when its source has extra columns, and ``image_array`` when
+    pixels are asked for.
     """
-    variant = ["variant"] if samples.has_variants else []
-    frame = ["frame"] if samples.has_frames else []
-    return [*COLUMNS, *variant, *frame, *([IMAGE_ARRAY] if options.image_array else [])]
+    there = {"variant": samples.has_variants, "frame": samples.has_frames, EXTRA: samples.has_extra}
+    return [*COLUMNS, *(name for name, has in there.items() if has), *([IMAGE_ARRAY] if options.image_array else [])]
 
 
 def iter_rows(samples: SampleStream, options: ExportOptions) -> Iterator[tuple[Any, ...]]:
-    """Yield each sample's values in the order of :func:`column_names`; ``image_array`` as nested lists.
+    """Yield each sample's values in the order of :func:`column_names`.
+
+    ``extra`` is a JSON text or None, ``image_array`` nested lists.
 
     Raises:
         ConfigError: the images cannot be normalised as asked.

@@ -129,6 +129,7 @@ def sample_stream(dataset: Dataset) -> SampleStream:
         has_variants=dataset.has_variants,
         batches=batches,
         has_frames=dataset.has_frames,
+        has_extra=dataset.has_extra,
     )
 
 

@@ -97,6 +97,11 @@ class Dataset:
         return any(pc.max(rows["variant"]).as_py() > 0 for rows in self.row_batches(PIECE_ROWS, ["variant"]))
 
     @property
+    def has_extra(self) -> bool:
+        """Whether any image has extra columns of its source."""
+        return any(rows["extra"].null_count < rows.num_rows for rows in self.row_batches(PIECE_ROWS, ["extra"]))
+
+    @property
     def has_vectors(self) -> bool:
         """Whether every row has a feature vector."""
         try:

@@ -1,5 +1,6 @@
 """Snapshots of a dataset, one an index: which there are, and what changed from one to another."""
 
+import json
 import re
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +20,7 @@ from image_assets.storage.indexes import index_numbers, iter_index, read_index_h
 from image_assets.storage.store import Store
 
 _SCHEMA = pa.schema(
-    [INDEX_SCHEMA.field(name) for name in ("bucket", "key", "variant", "label", "sha256", "output_sha256")]
+    [INDEX_SCHEMA.field(name) for name in ("bucket", "key", "variant", "label", "extra", "sha256", "output_sha256")]
 )
 # Rows of each snapshot compared together: 16384 of 200 bytes are 3 MB.
 _RANGE_ROWS = 16384
@@ -38,11 +39,13 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class Relabel:
-    """An image with another label than before; ``key`` is the one it has now."""
+    """An image with another label or other extra columns (JSON) than before; ``key`` is the one it has now."""
 
     key: str
     old_label: str | None
     new_label: str | None
+    old_extra: str | None = None
+    new_extra: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +116,9 @@ def diff_snapshots(store: Store, older: int | str, newer: int | str) -> Snapshot
     stayed = [key for key in now if key in was and key not in moved]
     before = {**moved, **{key: key for key in stayed}}
     relabelled = [
-        Relabel(key, was[origin].label, now[key].label)
+        Relabel(key, was[origin].label, now[key].label, was[origin].extra, now[key].extra)
         for key, origin in sorted(before.items())
-        if was[origin].label != now[key].label
+        if (was[origin].label, was[origin].extra) != (now[key].label, now[key].extra)
     ]
     return SnapshotDiff(
         older=old_head.number,
@@ -167,8 +170,16 @@ def diff_summary(settings: Settings, older: int | str, newer: int | str) -> dict
         "removed": list(diff.removed),
         "changed": list(diff.changed),
         "moved": [{"from": move.old_key, "to": move.new_key} for move in diff.moved],
-        "relabelled": [{"key": it.key, "from": it.old_label, "to": it.new_label} for it in diff.relabelled],
+        "relabelled": [_what_changed(it) for it in diff.relabelled],
     }
+
+
+def _what_changed(relabel: Relabel) -> dict[str, Any]:
+    said: dict[str, Any] = {"key": relabel.key, "from": relabel.old_label, "to": relabel.new_label}
+    if relabel.old_extra != relabel.new_extra:
+        said["extra_from"] = json.loads(relabel.old_extra or "null")
+        said["extra_to"] = json.loads(relabel.new_extra or "null")
+    return said
 
 
 class _Image(NamedTuple):
@@ -177,6 +188,7 @@ class _Image(NamedTuple):
     sha256: str
     outputs: str
     label: str | None
+    extra: str | None
 
 
 def _heads(store: Store, numbers: Iterable[int]) -> list[IndexHead]:
@@ -233,15 +245,15 @@ def _ranges(store: Store, head: IndexHead, buckets: int) -> Iterator[pa.Table]:
 
 
 def _one_row_an_image(rows: pa.Table) -> pa.Table:
-    """Return the rows of variant 0 (key, sha256, outputs, label); ``outputs`` holds the hashes of all variants."""
+    """Return the rows of variant 0: key, and what :class:`_Image` has; ``outputs`` holds the hashes of all variants."""
     plain = rows.filter(pc.equal(rows["variant"], 0))
-    names = {"key": "key", "sha256": "sha256", "output_sha256": "outputs", "label": "label"}
+    names = {"key": "key", "sha256": "sha256", "output_sha256": "outputs", "label": "label", "extra": "extra"}
     if plain.num_rows == rows.num_rows:
         return plain.select(list(names)).rename_columns(list(names.values()))
     # Not with threads: they would lose the order of the keys.
     outputs = rows.group_by("key", use_threads=False).aggregate([("output_sha256", "list")])
     joined = pc.binary_join(outputs["output_sha256_list"], " ")
-    return pa.table({"key": plain["key"], "sha256": plain["sha256"], "outputs": joined, "label": plain["label"]})
+    return plain.select(["key", "sha256", "label", "extra"]).append_column("outputs", joined)
 
 
 def _unequal(old: pa.Table, new: pa.Table) -> tuple[pa.Table, pa.Table]:

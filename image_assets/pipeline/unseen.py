@@ -11,7 +11,7 @@ from image_assets.core.manifest import ManifestHead
 from image_assets.storage.manifests import read_manifest
 from image_assets.storage.store import Store
 
-_COLUMNS = ["key", "version", "size_bytes", "bucket", "label"]
+_COLUMNS = ["key", "version", "size_bytes", "bucket", "label", "extra"]
 
 
 def with_unseen(listing: Listing, store: Store, heads: Iterable[ManifestHead]) -> Listing:

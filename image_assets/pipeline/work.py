@@ -125,7 +125,7 @@ class _Batch:
             self.tools.source.prefetch(images, max_bytes=self.context.settings.limits.max_file_bytes)
 
     def take(self, work: Row) -> None:
-        row: Row = {name: work[name] for name in ("key", "bucket", "version", "size_bytes", "label", "sha256")}
+        row: Row = {name: work[name] for name in ("key", "bucket", "version", "size_bytes", "label", "extra", "sha256")}
         row |= {"variants": 0, "output_bytes": 0, "attempts": 0}
         decoded = self.totals["decoded"]
         try:

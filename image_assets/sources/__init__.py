@@ -1,42 +1,31 @@
-"""Plug-ins that say where raw images come from: one file and one line here each."""
+"""Plug-ins that say where raw images come from: one file and one line here each, imported when one is built."""
 
 from collections.abc import Callable
 
 from image_assets.core.errors import ConfigError
 from image_assets.core.object_urls import is_object_url
-from image_assets.settings import SourceSettings
-from image_assets.sources.archives import ARCHIVE_SUFFIXES, archive_source
+from image_assets.settings import SourceSettings, is_url
 from image_assets.sources.base import Source
-from image_assets.sources.bucket import BucketSource
-from image_assets.sources.build_tree import is_container
-from image_assets.sources.folder import FolderSource
-from image_assets.sources.huggingface import HUB_SCHEME, HuggingFaceSource
-from image_assets.sources.several import several_sources, with_prefix
-from image_assets.sources.tables import TABLE_SUFFIXES, table_source
-from image_assets.sources.urls import UrlSource
-
-SOURCES: dict[str, Callable[[SourceSettings], Source]] = {
-    "archives": archive_source,
-    "bucket": BucketSource,
-    "folder": FolderSource,
-    "huggingface": HuggingFaceSource,
-    "tables": table_source,
-    "several": lambda settings: several_sources(settings, build_source),
-    "urls": UrlSource,
-}
+from image_assets.sources.kinds import ARCHIVE_SUFFIXES, HUB_SCHEME, TABLE_SUFFIXES, is_container, is_list_of_urls
 
 
 def build_source(settings: SourceSettings) -> Source:
     """Return the source that the settings name.
 
     Raises:
-        ConfigError: there is none of that kind.
+        ConfigError: there is none of that kind, or it has no columns to take, or the path is a URL of which there is none.
     """
     kind = kind_of(settings)
     if kind not in SOURCES:
         raise ConfigError(f"unknown source {settings.kind!r}; known: auto, {', '.join(sorted(SOURCES))}")
+    if settings.extra_columns and kind in {"bucket", "folder"}:
+        raise ConfigError(f"source {settings.path}: a {kind} has no columns; take source.extra_columns away")
     source = SOURCES[kind](settings)
-    return with_prefix(source, settings.prefix) if settings.prefix else source
+    if not settings.prefix:
+        return source
+    from image_assets.sources.several import with_prefix
+
+    return with_prefix(source, settings.prefix)
 
 
 def kind_of(settings: SourceSettings) -> str:
@@ -47,8 +36,68 @@ def kind_of(settings: SourceSettings) -> str:
         return "huggingface"
     if is_container(settings.path, ARCHIVE_SUFFIXES):
         return "archives"
+    if is_list_of_urls(settings):
+        return "urls"
     if is_container(settings.path, TABLE_SUFFIXES):
         return "tables"
     if is_object_url(settings.path):
         return "bucket"
     return "folder"
+
+
+def _archives(settings: SourceSettings) -> Source:
+    from image_assets.sources.archives import archive_source
+
+    return archive_source(settings)
+
+
+def _bucket(settings: SourceSettings) -> Source:
+    from image_assets.sources.bucket import BucketSource
+
+    return BucketSource(settings)
+
+
+def _folder(settings: SourceSettings) -> Source:
+    if is_url(settings.path):
+        raise ConfigError(
+            f"source {settings.path} is no folder and no bucket; images on the web are named, one URL a line, "
+            "in a text file (kind: urls)"
+        )
+    from image_assets.sources.folder import FolderSource
+
+    return FolderSource(settings)
+
+
+def _huggingface(settings: SourceSettings) -> Source:
+    from image_assets.sources.huggingface import HuggingFaceSource
+
+    return HuggingFaceSource(settings)
+
+
+def _several(settings: SourceSettings) -> Source:
+    from image_assets.sources.several import several_sources
+
+    return several_sources(settings, build_source)
+
+
+def _tables(settings: SourceSettings) -> Source:
+    from image_assets.sources.tables import table_source
+
+    return table_source(settings)
+
+
+def _urls(settings: SourceSettings) -> Source:
+    from image_assets.sources.urls import UrlSource
+
+    return UrlSource(settings)
+
+
+SOURCES: dict[str, Callable[[SourceSettings], Source]] = {
+    "archives": _archives,
+    "bucket": _bucket,
+    "folder": _folder,
+    "huggingface": _huggingface,
+    "tables": _tables,
+    "several": _several,
+    "urls": _urls,
+}

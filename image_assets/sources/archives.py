@@ -13,7 +13,8 @@ from image_assets.sources.build_tree import tree_of_containers
 from image_assets.sources.container_source import ContainerSource
 from image_assets.sources.containers import Container, Held
 from image_assets.sources.gzip_stream import GzipStream
-from image_assets.sources.members import Archive, Member, label_in, name_in_key, sample_of
+from image_assets.sources.kinds import ARCHIVE_SUFFIXES, GZIP_SUFFIXES
+from image_assets.sources.members import Archive, Member, Told, name_in_key, sample_of, told_in
 from image_assets.sources.names import image_extensions, may_be_image
 from image_assets.sources.read_ahead import ReadAhead
 from image_assets.sources.tar_archive import TarArchive
@@ -22,8 +23,6 @@ from image_assets.sources.zip_archive import ZipArchive
 
 # Members that begin in one of these ranges are one unit: read in one go, by one worker.
 UNIT_BYTES = 16 * 2**20
-GZIP_SUFFIXES = (".tar.gz", ".tgz")
-ARCHIVE_SUFFIXES = (".tar", ".zip", *GZIP_SUFFIXES)
 _MOST_MEMBERS = 5_000_000
 _MOST_LABEL_BYTES = 64 * 2**10
 _LABEL_PARTS = ("cls", "json")
@@ -44,28 +43,28 @@ class ArchiveShelf:
 
     def open(self, path: str, reader: TreeReader) -> Container:
         """Return an open archive; whether it is one shows when it is listed."""
-        extensions = image_extensions(self.settings)
         if path.lower().endswith(GZIP_SUFFIXES):
             stream = GzipStream(reader)
-            return ArchiveContainer(path, stream, TarArchive(stream, stream), extensions)
+            return ArchiveContainer(path, stream, TarArchive(stream, stream), self)
         far = is_url(self.settings.path)
         listing = ReadAhead(reader) if far else reader
         reading = ReadAhead(reader, UNIT_BYTES) if far else reader
         kind: Callable[[TreeReader, TreeReader], Archive] = TarArchive
         if path.lower().endswith(".zip"):
             kind = ZipArchive
-        return ArchiveContainer(path, reader, kind(listing, reading), extensions)
+        return ArchiveContainer(path, reader, kind(listing, reading), self)
 
 
 class ArchiveContainer:
     """One open archive."""
 
-    def __init__(self, path: str, reader: TreeReader, archive: Archive, extensions: frozenset[str]) -> None:
+    def __init__(self, path: str, reader: TreeReader, archive: Archive, shelf: ArchiveShelf) -> None:
         self.version = reader.version
         self._path = path
         self._reader = reader
         self._archive = archive
-        self._extensions = extensions
+        self._extensions = image_extensions(shelf.settings)
+        self._fields = shelf.settings.extra_columns
         # What can be had in its order only is one unit.
         self._unit_bytes = UNIT_BYTES if reader.size_bytes >= 0 else None
 
@@ -84,8 +83,8 @@ class ArchiveContainer:
         versions = [self._version(place) for place in found.places]
         units = [self._unit(offset) for offset in found.offsets]
         table = make_listing(found.keys, versions, found.sizes, found.places, units)
-        labels = pa.array(found.labels_of_keys(), pa.string())
-        table = with_column(table, "label", labels)
+        table = with_column(table, "label", pa.array(found.labels_of_keys(), pa.string()))
+        table = with_column(table, "extra", pa.array(found.extras_of_keys(), pa.string()))
         table, doubled = _last_of_each(table)
         notes = (f"{doubled} members have the name of a later one, which is taken",) if doubled else ()
         return Held(table, found.ignored, notes)
@@ -117,7 +116,10 @@ class ArchiveContainer:
                 data = self._archive.data(member.place, _MOST_LABEL_BYTES)
             except SourceFileError:
                 return
-            found.add_label(sample, part, label_in(part, data))
+            try:
+                found.add_told(sample, part, told_in(part, data, self._fields))
+            except ValueError as error:
+                raise ContainerError(f"{name}: {error}; correct source.extra_columns") from error
 
     def _version(self, place: bytes) -> str:
         return f"{self.version}:{place.hex().lstrip('0')}"
@@ -136,6 +138,7 @@ class _Found:
         self.offsets: list[int] = []
         self.ignored = 0
         self._labels: dict[str, str] = {}
+        self._extras: dict[str, str] = {}
 
     def add(self, name: str, member: Member) -> None:
         self.keys.append(name)
@@ -143,14 +146,20 @@ class _Found:
         self.places.append(member.place)
         self.offsets.append(member.offset)
 
-    def add_label(self, sample: str, part: str, label: str | None) -> None:
-        """Note what a neighbour says of a sample; a ``.cls`` wins over a ``.json``."""
-        if label is not None and (part == "cls" or sample not in self._labels):
-            self._labels[sample] = label
+    def add_told(self, sample: str, part: str, told: Told) -> None:
+        """Note what a neighbour says of a sample; the label of a ``.cls`` wins over that of a ``.json``."""
+        if told.label is not None and (part == "cls" or sample not in self._labels):
+            self._labels[sample] = told.label
+        if told.extra is not None:
+            self._extras[sample] = told.extra
 
     def labels_of_keys(self) -> list[str | None]:
         """Return each image's label: what its neighbour says, else its folder in the archive."""
         return [self._labels.get(sample_of(key)[0]) or _folder(key) for key in self.keys]
+
+    def extras_of_keys(self) -> list[str | None]:
+        """Return what each image's neighbour says of it beside the label."""
+        return [self._extras.get(sample_of(key)[0]) for key in self.keys]
 
 
 def _folder(name: str) -> str | None:

@@ -2,8 +2,9 @@
 
 import os
 
-from image_assets.core.object_urls import is_object_url, split_object_url
+from image_assets.core.object_urls import split_object_url
 from image_assets.settings import SourceSettings, is_url
+from image_assets.sources.kinds import is_container
 from image_assets.sources.local_tree import LocalTree
 from image_assets.sources.trees import Tree
 
@@ -33,10 +34,3 @@ def tree_of_containers(settings: SourceSettings, suffixes: tuple[str, ...]) -> t
         return build_tree(path, settings), None
     folder, name = split_object_url(path) if is_url(path) else os.path.split(path)
     return build_tree(folder, settings), name
-
-
-def is_container(path: str, suffixes: tuple[str, ...]) -> bool:
-    """Return whether a path, or the URL of an object, names a file with one of these endings."""
-    if is_url(path):
-        return is_object_url(path) and path.partition("?")[0].lower().endswith(suffixes)
-    return path.lower().endswith(suffixes) and not os.path.isdir(path)  # noqa: PTH112

@@ -20,10 +20,10 @@ from image_assets.sources.container_source import ContainerSource
 from image_assets.sources.containers import Held, listing_of
 from image_assets.sources.hub_layout import features_in, files_by_split, read_card
 from image_assets.sources.hub_tree import HubTree
+from image_assets.sources.kinds import HUB_SCHEME
 from image_assets.sources.tables import TableShelf
 from image_assets.sources.trees import Tree
 
-HUB_SCHEME = "hf://"
 _MOST_CARD_BYTES = 16 * 2**20
 
 

@@ -2,10 +2,11 @@
 
 import json
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from image_assets.core.extra import extra_text
 from image_assets.sources.names import escaped
 
 # Why a member has no bytes of its own that could be read; the position stands in its locator.
@@ -77,14 +78,33 @@ def sample_of(name: str) -> tuple[str, str]:
     return f"{folder}{slash}{base}", part
 
 
-def label_in(part: str, data: bytes) -> str | None:
-    """Return the label that a ``.cls`` or ``.json`` member gives its sample, None when it gives none."""
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a neighbour of an image says of it: a label, and other fields as one JSON text."""
+
+    label: str | None = None
+    extra: str | None = None
+
+
+def told_in(part: str, data: bytes, fields: Sequence[str]) -> Told:
+    """Return what a ``.cls`` or ``.json`` member says of its sample.
+
+    Args:
+        fields: those to keep of a ``.json``.
+
+    Raises:
+        ValueError: they take too much.
+    """
     try:
         text = data.decode().strip()
         if part == "cls":
-            return text or None
+            return Told(text or None)
         content = json.loads(text)
     except (ValueError, RecursionError):
-        return None
-    label = content.get("label") if isinstance(content, dict) else None
-    return str(label) if isinstance(label, str | int) else None
+        return Told()
+    if not isinstance(content, dict):
+        return Told()
+    label = content.get("label")
+    # JSON can name half a surrogate pair, which is no text.
+    said = str(label).encode(errors="replace").decode() if isinstance(label, str | int) else None
+    return Told(said, extra_text({name: content[name] for name in fields if name in content}))

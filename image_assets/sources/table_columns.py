@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.types as pt
 
 from image_assets.core.errors import ContainerError
+from image_assets.core.extra import extra_texts
 from image_assets.settings import SourceSettings
 
 # How encoded images begin; enough to tell a column of them from one of other bytes.
@@ -19,13 +20,62 @@ _BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"BM", b"II*\0", b"MM\0
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """The columns that count. ``names`` are the labels' texts when the label column holds numbers of classes."""
+    """The columns that count.
+
+    ``paths`` says that the images are paths of files. ``names`` has the texts of each column that holds numbers of
+    classes. ``extra`` are columns that are kept with the images.
+    """
 
     image: str
-    label: str | None = None
-    names: tuple[str, ...] | None = None
-    # The values are paths of image files.
-    paths: bool = False
+    label: str | None
+    paths: bool
+    names: Mapping[str, tuple[str, ...]]
+    extra: tuple[str, ...]
+
+    @property
+    def beside(self) -> list[str]:
+        """The columns that tell something of an image."""
+        return list(dict.fromkeys([*([self.label] if self.label is not None else []), *self.extra]))
+
+    def labels(self, num_rows: int, rows: pa.Table) -> pa.Array:
+        """Return the labels of some rows as text; an empty one where there is none, or none of that number.
+
+        Args:
+            rows: the columns :attr:`beside`; there may be none.
+
+        Raises:
+            ContainerError: they are no text and no numbers.
+        """
+        if self.label is None:
+            return pa.array([""] * num_rows, pa.string())
+        values = self._texts_of(self.label, rows[self.label])
+        try:
+            return pc.fill_null(values.cast(pa.string()), "")
+        except pa.ArrowException as error:
+            kind = values.type
+            raise ContainerError(f"its labels are {kind}; set source.label_column to text or numbers") from error
+
+    def extras(self, num_rows: int, rows: pa.Table) -> pa.Array:
+        """Return the extra columns of some rows, one JSON text each; null where there is nothing to keep.
+
+        Raises:
+            ContainerError: they cannot be kept.
+        """
+        if not self.extra:
+            return pa.nulls(num_rows, pa.string())
+        try:
+            return extra_texts(pa.table({name: self._texts_of(name, rows[name]) for name in self.extra}))
+        except ValueError as error:
+            raise ContainerError(f"{error}; correct source.extra_columns") from error
+
+    def _texts_of(self, name: str, values: pa.ChunkedArray) -> pa.Array:
+        """Return values, numbers of classes as the names of these."""
+        found = values.combine_chunks()
+        if name in self.names and pt.is_integer(found.type):
+            texts = self.names[name]
+            known = pc.and_(pc.greater_equal(found, 0), pc.less(found, len(texts)))
+            found = pa.array(texts, pa.string()).take(pc.if_else(known, found, None))
+        return found
 
 
 def choose_columns(
@@ -38,11 +88,17 @@ def choose_columns(
         first: returns the first value of a column.
 
     Raises:
-        ContainerError: there is no image column, or several could be.
+        ContainerError: there is no image column, or several could be, or an extra column is missing.
     """
     image = _image_column(schema, settings.image_column, features, first)
-    label, names = _label_column(schema, settings.label_column, features)
-    return Columns(image, label, names, _is_text(schema.field(image).type))
+    if missing := [name for name in settings.extra_columns if name not in schema.names]:
+        found = ", ".join(schema.names)
+        raise ContainerError(f"it has no column {missing[0]!r} (source.extra_columns); found: {found}")
+    classes = {
+        name: tuple(map(str, feature["names"])) for name, feature in features.items() if _is_class_label(feature)
+    }
+    label = _label_column(schema, settings.label_column, classes)
+    return Columns(image, label, _is_text(schema.field(image).type), classes, settings.extra_columns)
 
 
 def features_of(schema: pa.Schema) -> dict[str, Any]:
@@ -55,22 +111,6 @@ def features_of(schema: pa.Schema) -> dict[str, Any]:
     return features if isinstance(features, dict) else {}
 
 
-def labels_as_text(values: pa.Array | pa.ChunkedArray, names: tuple[str, ...] | None) -> pa.Array:
-    """Return labels as text; an empty one where there is none, or none of that number.
-
-    Raises:
-        ContainerError: they are no text and no numbers.
-    """
-    values = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
-    try:
-        if names is not None and pt.is_integer(values.type):
-            known = pc.and_(pc.greater_equal(values, 0), pc.less(values, len(names)))
-            values = pa.array(names, pa.string()).take(pc.if_else(known, values, None))
-        return pc.fill_null(values.cast(pa.string()), "")
-    except pa.ArrowException as error:
-        raise ContainerError(f"its labels are {values.type}; set source.label_column to text or numbers") from error
-
-
 def image_in(value: Any) -> tuple[bytes | None, str | None]:
     """Return (the encoded image, the path of its file) of one value; either may be missing."""
     if isinstance(value, Mapping):
@@ -78,6 +118,15 @@ def image_in(value: Any) -> tuple[bytes | None, str | None]:
     if isinstance(value, str):
         return None, value
     return value, None
+
+
+def has_urls_alone(schema: pa.Schema, column: str) -> bool:
+    """Return whether a table has a column of URLs as text, and none that could hold the bytes of images."""
+    at = schema.get_field_index(column)
+    if at < 0 or not _is_text(schema.field(at).type):
+        return False
+    marked = any((feature or {}).get("_type") == "Image" for feature in features_of(schema).values())
+    return not marked and not any(_is_bytes(field.type) or _is_image_struct(field.type) for field in schema)
 
 
 def _image_column(
@@ -100,17 +149,12 @@ def _image_column(
     raise ContainerError(f"{what}; set source.image_column")
 
 
-def _label_column(
-    schema: pa.Schema, wanted: str, features: Mapping[str, Any]
-) -> tuple[str | None, tuple[str, ...] | None]:
-    classes = {name: feature["names"] for name, feature in features.items() if _is_class_label(feature)}
-    if wanted not in schema.names:
-        # ``datasets`` names it after what it is: fine_label, class. The default of the setting is not insisted on.
-        others = [name for name in classes if name in schema.names]
-        if wanted != SourceSettings.model_fields["label_column"].default or len(others) != 1:
-            return None, None
-        wanted = others[0]
-    return wanted, tuple(map(str, classes[wanted])) if wanted in classes else None
+def _label_column(schema: pa.Schema, wanted: str, classes: Iterable[str]) -> str | None:
+    if wanted in schema.names:
+        return wanted
+    # ``datasets`` names it after what it is: fine_label, class. The default of the setting is not insisted on.
+    others = [name for name in classes if name in schema.names]
+    return others[0] if wanted == SourceSettings.model_fields["label_column"].default and len(others) == 1 else None
 
 
 def _is_class_label(feature: Any) -> bool:

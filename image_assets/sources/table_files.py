@@ -1,6 +1,6 @@
 """Table files as groups of rows that are read from their beginning: Parquet, Arrow files, Arrow streams."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -8,6 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from image_assets.core.errors import ContainerError
+from image_assets.sources.parquet_images import ParquetImages
+from image_assets.sources.parquet_pages import ReadFrom
 from image_assets.sources.tree_file import TreeFileObject
 from image_assets.sources.trees import TreeReader
 
@@ -22,8 +24,8 @@ class TableFile(Protocol):
 
     schema: pa.Schema
 
-    def groups(self, column: str | None) -> Iterator[tuple[int, pa.Array | None]]:
-        """Yield (number of rows, values of one column if any is named) of every group.
+    def groups(self, columns: Sequence[str]) -> Iterator[tuple[int, pa.Table]]:
+        """Yield (number of rows, the named columns, perhaps none) of every group.
 
         Raises:
             ContainerError: the file is damaged or truncated.
@@ -69,13 +71,14 @@ class ParquetTable:
     """Parquet: a group is a row group."""
 
     def __init__(self, reader: TreeReader, buffer_bytes: int) -> None:
+        self._place = ReadFrom(reader, buffer_bytes)
         # With a buffer a column is streamed; without, all of it in a group is read first.
         file = pa.PythonFile(TreeFileObject(reader), mode="r")
         self._file = pq.ParquetFile(file, buffer_size=buffer_bytes, pre_buffer=False)
         self.schema: pa.Schema = self._file.schema_arrow
 
-    def groups(self, column: str | None) -> Iterator[tuple[int, pa.Array | None]]:
-        """Yield (number of rows, values of one column if any is named) of every group.
+    def groups(self, columns: Sequence[str]) -> Iterator[tuple[int, pa.Table]]:
+        """Yield (number of rows, the named columns, perhaps none) of every group.
 
         Raises:
             ContainerError: the file is damaged or truncated.
@@ -83,13 +86,23 @@ class ParquetTable:
         with table_errors():
             for group in range(self._file.num_row_groups):
                 rows = self._file.metadata.row_group(group).num_rows
-                values = None
-                if column is not None:
-                    values = self._file.read_row_group(group, columns=[column], use_threads=False)[column]
-                yield rows, values
+                table = pa.table({})
+                if columns:
+                    table = self._file.read_row_group(group, columns=list(columns), use_threads=False)
+                yield rows, table.select(list(columns))
 
     def rows(self, group: int, column: str) -> Iterator[pa.Array]:
-        """Yield the values of one column in one row group, some at a time, in one pass over its bytes."""
+        """Yield the values of one column in one row group, some at a time, in one pass over its bytes.
+
+        Raises:
+            pyarrow.ArrowException, OSError: they cannot be read.
+            SourceError: the temporary folder has no room.
+        """
+        images = ParquetImages.find(self._file.metadata, self.schema.field(column))
+        if images is not None:
+            yield from images.arrays(self._place, group)
+            return
+        # Text, and encodings and codecs that are not streamed: pyarrow holds pages as wholes.
         batches = self._file.iter_batches(
             self._batch_rows(group, column), row_groups=[group], columns=[column], use_threads=False
         )
@@ -108,10 +121,10 @@ class ArrowFile:
 
     def __init__(self, reader: TreeReader) -> None:
         self._reader = reader
-        self.schema: pa.Schema = self._open(None).schema
+        self.schema: pa.Schema = self._open(()).schema
 
-    def groups(self, column: str | None) -> Iterator[tuple[int, pa.Array | None]]:
-        """Yield (number of rows, values of one column if any is named) of every group.
+    def groups(self, columns: Sequence[str]) -> Iterator[tuple[int, pa.Table]]:
+        """Yield (number of rows, the named columns, perhaps none) of every group.
 
         Raises:
             ContainerError: the file is damaged or truncated.
@@ -119,20 +132,19 @@ class ArrowFile:
         with table_errors():
             # The number of rows stands with the values: those of a small column are read when none is named.
             small = [field.name for field in self.schema if pa.types.is_primitive(field.type)]
-            name = column or (small or self.schema.names)[0]
-            file = self._open(name)
+            file = self._open(columns or (small or self.schema.names)[:1])
             for group in range(file.num_record_batches):
                 batch = file.get_batch(group)
-                yield batch.num_rows, batch.column(name) if column is not None else None
+                yield batch.num_rows, pa.Table.from_batches([batch]).select(list(columns))
 
     def rows(self, group: int, column: str) -> Iterator[pa.Array]:
         """Yield the values of one column in one record batch."""
-        yield self._open(column).get_batch(group).column(column)
+        yield self._open([column]).get_batch(group).column(column)
 
-    def _open(self, column: str | None) -> Any:
+    def _open(self, columns: Sequence[str]) -> Any:
         options = pa.ipc.IpcReadOptions(use_threads=False)
-        if column is not None:
-            options.included_fields = [self.schema.get_field_index(column)]
+        if columns:
+            options.included_fields = [self.schema.get_field_index(column) for column in columns]
         return pa.ipc.open_file(pa.PythonFile(TreeFileObject(self._reader), mode="r"), options=options)
 
 
@@ -143,20 +155,19 @@ class ArrowStream:
         self._reader = reader
         self.schema: pa.Schema = self._open().schema
 
-    def groups(self, column: str | None) -> Iterator[tuple[int, pa.Array | None]]:
-        """Yield (number of rows, values of one column if any is named) of its one group.
+    def groups(self, columns: Sequence[str]) -> Iterator[tuple[int, pa.Table]]:
+        """Yield (number of rows, the named columns, perhaps none) of its one group.
 
         Raises:
             ContainerError: the file is damaged or truncated.
         """
         with table_errors():
-            rows, values = 0, []
+            rows, batches = 0, []
             for batch in self._open():
                 rows += batch.num_rows
-                if column is not None:
-                    values.append(batch.column(column))
-            kind = self.schema.field(column).type if column is not None else None
-            yield rows, pa.chunked_array(values, kind) if column is not None else None
+                batches.append(batch.select(list(columns)))
+            schema = pa.schema([self.schema.field(column) for column in columns])
+            yield rows, pa.Table.from_batches(batches, schema)
 
     def rows(self, group: int, column: str) -> Iterator[pa.Array]:  # noqa: ARG002
         """Yield the values of one column, a record batch at a time."""

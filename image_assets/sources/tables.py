@@ -17,11 +17,11 @@ from image_assets.sources.base import RawImage
 from image_assets.sources.build_tree import tree_of_containers
 from image_assets.sources.container_source import ContainerSource
 from image_assets.sources.containers import Container, Held
-from image_assets.sources.table_columns import Columns, choose_columns, features_of, image_in, labels_as_text
+from image_assets.sources.kinds import TABLE_SUFFIXES
+from image_assets.sources.table_columns import Columns, choose_columns, features_of, image_in
 from image_assets.sources.table_files import TableFile, open_table
 from image_assets.sources.trees import Tree, TreeReader
 
-TABLE_SUFFIXES = (".parquet", ".arrow", ".feather")
 # Group, row in it: sorts as the rows lie in the file.
 _PLACE = struct.Struct(">LQ")
 _NEAR_BUFFER_BYTES, _FAR_BUFFER_BYTES = 2**20, 8 * 2**20
@@ -77,10 +77,9 @@ class Table:
         columns = self._columns
         tables = [LISTING_SCHEMA.empty_table()]
         first = 0
-        for group, (rows, labels) in enumerate(self._file.groups(columns.label)):
-            tables.append(self._group(group, first, rows))
-            text = labels_as_text(labels, columns.names) if labels is not None else pa.array([""] * rows, pa.string())
-            tables[-1] = with_column(tables[-1], "label", text)
+        for group, (rows, values) in enumerate(self._file.groups(columns.beside)):
+            table = with_column(self._group(group, first, rows), "label", columns.labels(rows, values))
+            tables.append(with_column(table, "extra", columns.extras(rows, values)))
             first += rows
         # What a card says can change without the table.
         alone = bool(features_of(self._file.schema)) or not self._shelf.features()
@@ -117,7 +116,7 @@ class Table:
 
     def _first_value(self, column: str) -> Any:
         rows = _Pass(0, self._file.rows(0, column))
-        return rows.value(0) if any(count for count, _ in self._file.groups(None)) else None
+        return rows.value(0) if any(count for count, _ in self._file.groups(())) else None
 
     def _group(self, group: int, first: int, rows: int) -> pa.Table:
         numbers = pa.array(range(first, first + rows), pa.int64()).cast(pa.string())

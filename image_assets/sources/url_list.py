@@ -15,10 +15,11 @@ from urllib3.exceptions import LocationParseError
 from urllib3.util import parse_url
 
 from image_assets.core.errors import ConfigError, SourceError
+from image_assets.core.extra import extra_texts
 from image_assets.settings import SourceSettings
 
 # One row a URL as it is asked for; ``fault`` says why a line of the list is none.
-URL_SCHEMA = pa.schema([(name, pa.string()) for name in ("url", "key", "label", "sha256", "fault")])
+URL_SCHEMA = pa.schema([(name, pa.string()) for name in ("url", "key", "label", "sha256", "fault", "extra")])
 _ROWS_A_BATCH = 16_384
 _KEY_BYTES = 1024
 _HASH_DIGITS = 16
@@ -48,8 +49,8 @@ def url_batches(settings: SourceSettings) -> Iterator[pa.Table]:
             again = pa.array(np.isin(_hashes(batch["key"]), repeated))
             for row in batch.filter(again).to_pylist():
                 before = found.setdefault(row["url"], row)
-                if different := [name for name in ("label", "sha256") if before[name] != row[name]]:
-                    key, what = row["key"], different[0]
+                if different := [name for name in ("label", "sha256", "extra") if before[name] != row[name]]:
+                    key, what = row["key"], _CALLED.get(different[0], different[0])
                     raise ConfigError(f"list {settings.path} gives {key!r} more than one {what}; keep one")
             batch = batch.filter(pc.invert(again))  # noqa: PLW2901
         yield batch
@@ -99,6 +100,7 @@ def _parsed(batch: pa.Table, texts: pa.ChunkedArray) -> pa.Table:
         "label": batch["label"].combine_chunks(),
         "sha256": sha256,
         "fault": pc.replace_with_mask(pa.nulls(len(texts), pa.string()), odd, pa.array(faults, pa.string())),
+        "extra": batch["extra"].combine_chunks(),
     }
     wrong = pc.invert(pc.fill_null(pc.match_substring_regex(sha256, "^[0-9a-f]{64}$"), True))
     if pc.any(wrong).as_py():
@@ -149,7 +151,7 @@ def _repeated(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 def _batches(path: Path, settings: SourceSettings) -> Iterator[pa.Table]:
-    """Yield the lines of a list, with the columns url, label and sha256.
+    """Yield the lines of a list, with the columns url, label, sha256 and extra.
 
     Raises:
         SourceError: the file is missing or cannot be read.
@@ -161,7 +163,7 @@ def _batches(path: Path, settings: SourceSettings) -> Iterator[pa.Table]:
         elif path.suffix.lower() == ".csv":
             yield from _csv_batches(path, settings)
         else:
-            yield from _text_batches(path)
+            yield from _text_batches(path, settings)
     except FileNotFoundError as error:
         raise SourceError(f"list of URLs {path} does not exist; correct source.path") from error
     except UnicodeDecodeError as error:
@@ -170,34 +172,36 @@ def _batches(path: Path, settings: SourceSettings) -> Iterator[pa.Table]:
         raise SourceError(f"list of URLs {path} cannot be read: {str(error).splitlines()[0]}") from error
 
 
-def _text_batches(path: Path) -> Iterator[pa.Table]:
+def _text_batches(path: Path, settings: SourceSettings) -> Iterator[pa.Table]:
+    if settings.extra_columns:
+        raise ConfigError(f"list {path} is text and has no columns; take source.extra_columns away, or name it .csv")
     with path.open(encoding="utf-8-sig") as file:
         while lines := list(islice(file, _ROWS_A_BATCH)):
             urls = pa.array([line for line in lines if not line.startswith("#")], pa.string())
             none = pa.nulls(len(urls), pa.string())
-            yield pa.table({"url": urls, "label": none, "sha256": none})
+            yield pa.table({"url": urls, "label": none, "sha256": none, "extra": none})
 
 
 def _parquet_batches(path: Path, settings: SourceSettings) -> Iterator[pa.Table]:
     with pq.ParquetFile(path, pre_buffer=False) as file:
         names = _column_names(file.schema_arrow.names, settings)
-        for batch in file.iter_batches(_ROWS_A_BATCH, columns=list(names.values())):
-            yield _renamed(pa.table(batch), names)
+        for batch in file.iter_batches(_ROWS_A_BATCH, columns=_read_columns(names, settings)):
+            yield _renamed(pa.table(batch), names, settings)
 
 
 def _csv_batches(path: Path, settings: SourceSettings) -> Iterator[pa.Table]:
     with pyarrow.csv.open_csv(path) as head:
         names = _column_names(head.schema.names, settings)
     options = pyarrow.csv.ConvertOptions(
-        include_columns=list(names.values()),
-        column_types=dict.fromkeys(names.values(), pa.string()),
+        include_columns=_read_columns(names, settings),
+        column_types=dict.fromkeys(_read_columns(names, settings), pa.string()),
         # Only an empty field is none: "NA" and "null" are words like others.
         null_values=[""],
         strings_can_be_null=True,
     )
     with pyarrow.csv.open_csv(path, convert_options=options) as file:
         for batch in file:
-            yield _renamed(pa.table(batch), names)
+            yield _renamed(pa.table(batch), names, settings)
 
 
 def _column_names(present: list[str], settings: SourceSettings) -> dict[str, str]:
@@ -212,13 +216,24 @@ def _column_names(present: list[str], settings: SourceSettings) -> dict[str, str
             if name == "url" or f"{name}_column" in settings.model_fields_set:
                 raise ConfigError(f"list {settings.path} has no column {column!r}; set source.{name}_column")
             del names[name]
+    if missing := [column for column in settings.extra_columns if column not in present]:
+        raise ConfigError(f"list {settings.path} has no column {missing[0]!r}; correct source.extra_columns")
     return names
 
 
-def _renamed(table: pa.Table, names: dict[str, str]) -> pa.Table:
+def _read_columns(names: dict[str, str], settings: SourceSettings) -> list[str]:
+    return list(dict.fromkeys([*names.values(), *settings.extra_columns]))
+
+
+def _renamed(table: pa.Table, names: dict[str, str], settings: SourceSettings) -> pa.Table:
     none = pa.nulls(table.num_rows, pa.string())
     columns = {name: table[names[name]].cast(pa.string()) if name in names else none for name in _READ}
-    return pa.table(columns)
+    try:
+        extra = extra_texts(table.select(list(settings.extra_columns))) if settings.extra_columns else none
+    except ValueError as error:
+        raise ConfigError(f"list {settings.path}: {error}; correct source.extra_columns") from error
+    return pa.table({**columns, "extra": extra})
 
 
 _READ = ("url", "label", "sha256")
+_CALLED = {"extra": "row of extra columns"}

@@ -80,7 +80,7 @@ class UrlSource:
         keys = batch["key"].to_pylist()
         sizes = [UNKNOWN_SIZE] * len(keys)
         table = make_listing(keys, versions.to_pylist(), sizes, places.cast(pa.binary()).to_pylist())
-        return with_column(table, "label", batch["label"])
+        return with_column(with_column(table, "label", batch["label"]), "extra", batch["extra"])
 
     def _fetch(self, key: str, locator: bytes | None, max_bytes: int) -> RawImage:
         if locator is None:

@@ -15,6 +15,7 @@ from image_assets.storage.scratch import scratch_folder
 from image_assets.storage.store import Store
 from image_assets.storage.tables import iter_tables, parse_head, read_head
 
+_SINCE_VERSION_3 = [INDEX_SCHEMA.field("extra")]
 _BLOCK_BYTES = 2**20
 
 
@@ -63,7 +64,8 @@ def iter_index(
     Raises:
         StoreError: it does not exist or is damaged.
     """
-    return iter_tables(store, layout.index(number), batch_rows=batch_rows, columns=columns)
+    path = layout.index(number)
+    return iter_tables(store, path, batch_rows=batch_rows, columns=columns, later=_SINCE_VERSION_3)
 
 
 @contextmanager
@@ -101,7 +103,7 @@ def mend_latest_copy(store: Store, number: int) -> None:
     with suppress(StoreError):
         if store.exists(layout.LATEST_INDEX) and _index_head(store, layout.LATEST_INDEX).number == number:
             return
-    store.put(layout.LATEST_INDEX, store.get(layout.index(number)).to_pybytes())
+    renew_latest_copy(store, number)
 
 
 def replace_index(store: Store, number: int, staged: Path) -> None:

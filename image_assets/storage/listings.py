@@ -15,9 +15,17 @@ from image_assets.core.listing import LISTING_SCHEMA, Listing, rows_between
 from image_assets.storage import layout
 from image_assets.storage.scratch import scratch_folder
 from image_assets.storage.store import Store
-from image_assets.storage.tables import iter_tables, naming_damage, open_parquet, parse_head, read_head
+from image_assets.storage.tables import (
+    iter_tables,
+    naming_damage,
+    open_parquet,
+    parse_head,
+    read_head,
+    with_later,
+)
 
 # A shard of a million images in 64 has as many; what is read at once takes 2 MB.
+_SINCE_VERSION_3 = [LISTING_SCHEMA.field("extra")]
 _ROWS_A_GROUP = 16_384
 _BLOCK_BYTES = 2**20
 
@@ -132,7 +140,7 @@ def iter_part(store: Store, path: str) -> Iterator[pa.Table]:
     Raises:
         StoreError: it does not exist or is damaged.
     """
-    return iter_tables(store, path, batch_rows=_ROWS_A_GROUP)
+    return iter_tables(store, path, batch_rows=_ROWS_A_GROUP, later=_SINCE_VERSION_3)
 
 
 def put_part(store: Store, path: str, staged: Path) -> None:
@@ -198,5 +206,5 @@ class _StoredRows:
         if not groups:
             return LISTING_SCHEMA.empty_table()
         with naming_damage(self._path):
-            table = self._parquet.read_row_groups(groups).replace_schema_metadata(None)
+            table = with_later(self._parquet.read_row_groups(groups), None, _SINCE_VERSION_3)
         return rows_between(table, first, end)

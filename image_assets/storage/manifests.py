@@ -1,14 +1,13 @@
 """Reading and committing the manifests of a shard."""
 
-import pyarrow as pa
-
 from image_assets.core.errors import CommitConflictError
 from image_assets.core.manifest import MANIFEST_SCHEMA, Manifest, ManifestHead, head_from_json, head_to_json
 from image_assets.storage import layout
 from image_assets.storage.store import Store
 from image_assets.storage.tables import parse_head, read_head, read_table, to_parquet
 
-_SINCE_VERSION_2 = ("first_seen", "attempts")
+_SINCE_VERSION_2 = [MANIFEST_SCHEMA.field(name) for name in ("first_seen", "attempts")]
+_SINCE_VERSION_3 = [MANIFEST_SCHEMA.field("extra")]
 
 
 def latest_commit(store: Store, shard: str) -> int:
@@ -128,9 +127,5 @@ def replace_manifest(store: Store, path: str, manifest: Manifest) -> None:
 
 
 def _read(store: Store, path: str, columns: list[str] | None) -> Manifest:
-    head, rows = read_table(store, path, columns, optional=_SINCE_VERSION_2)
-    for name in _SINCE_VERSION_2:
-        if name not in rows.column_names and (columns is None or name in columns):
-            column = MANIFEST_SCHEMA.field(name)
-            rows = rows.append_column(column, pa.nulls(len(rows), column.type))
+    head, rows = read_table(store, path, columns, later=[*_SINCE_VERSION_2, *_SINCE_VERSION_3])
     return Manifest(parse_head(path, head, head_from_json), rows)

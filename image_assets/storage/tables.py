@@ -1,7 +1,7 @@
 """Arrow tables as Parquet files in the store, with a JSON head in the file's metadata."""
 
 import io
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -44,34 +44,48 @@ def parse_head(path: str, head: bytes, parse: Callable[[bytes], _Head]) -> _Head
 
 
 def read_table(
-    store: Store, path: str, columns: list[str] | None = None, *, optional: Collection[str] = ()
+    store: Store, path: str, columns: list[str] | None = None, *, later: Sequence[pa.Field] = ()
 ) -> tuple[bytes, pa.Table]:
     """Return the head and the rows of a Parquet file that the platform wrote.
 
     Args:
-        optional: columns that may be missing, since files of an older format version lack them.
+        later: columns that files of an older format version lack; they are null there.
 
     Raises:
         StoreError: the file cannot be read, is damaged, or is none of the platform's.
     """
-    needed = [name for name in columns if name not in optional] if columns is not None else None
-    with store.open(path) as file, open_parquet(path, file, needed) as parquet:
-        if columns is not None:
-            columns = [name for name in columns if name not in optional or name in parquet.schema_arrow.names]
-        with naming_damage(path):
-            table = parquet.read(columns=columns)
-        return _head(path, parquet), table.replace_schema_metadata(None)
+    with store.open(path) as file, open_parquet(path, file, _without(columns, later)) as parquet, naming_damage(path):
+        table = parquet.read(columns=columns)
+        return _head(path, parquet), with_later(table, columns, later)
 
 
-def iter_tables(store: Store, path: str, *, batch_rows: int, columns: list[str] | None = None) -> Iterator[pa.Table]:
+def iter_tables(
+    store: Store, path: str, *, batch_rows: int, columns: list[str] | None = None, later: Sequence[pa.Field] = ()
+) -> Iterator[pa.Table]:
     """Yield the rows of a Parquet file in pieces of at most ``batch_rows``, one piece in memory at a time.
+
+    Args:
+        later: columns that files of an older format version lack; they are null there.
 
     Raises:
         StoreError: the file cannot be read or is damaged.
     """
-    with store.open(path) as file, open_parquet(path, file, columns) as parquet, naming_damage(path):
+    with store.open(path) as file, open_parquet(path, file, _without(columns, later)) as parquet, naming_damage(path):
         for batch in parquet.iter_batches(batch_size=batch_rows, columns=columns):
-            yield pa.Table.from_batches([batch]).replace_schema_metadata(None)
+            yield with_later(pa.Table.from_batches([batch]), columns, later)
+
+
+def with_later(table: pa.Table, columns: list[str] | None, later: Sequence[pa.Field]) -> pa.Table:
+    """Return rows as they were read, with nulls in the columns that their file lacks.
+
+    Args:
+        columns: what was asked for, None for all.
+        later: columns that files of an older format version lack.
+    """
+    for field in later:
+        if field.name not in table.column_names and (columns is None or field.name in columns):
+            table = table.append_column(field, pa.nulls(table.num_rows, field.type))
+    return table.replace_schema_metadata(None)
 
 
 def cut_tables(tables: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
@@ -112,6 +126,11 @@ def naming_damage(path: str) -> Iterator[None]:
         yield
     except (pa.ArrowException, OSError, ValueError, LookupError, TypeError) as error:
         raise StoreError(f"{path} is damaged: {str(error).strip().split(chr(10))[0]}") from error
+
+
+def _without(columns: list[str] | None, later: Sequence[pa.Field]) -> list[str]:
+    """Return the columns that a file of any version must have."""
+    return [name for name in columns or () if name not in {field.name for field in later}]
 
 
 def _head(path: str, parquet: pq.ParquetFile) -> bytes:

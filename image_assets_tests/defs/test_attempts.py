@@ -69,3 +69,9 @@ def test_a_cursor_of_64_shards_and_a_listing_under_way_stays_below_4_kb() -> Non
     names = [*shard_names(64), "training_index", "feature_vectors"]
     attempts = Attempts({name: Attempt(short_version(name), 3, 1_763_724_000.123456) for name in names})
     assert len(Cursor(attempts, partial="0123456789abcdef", pending=1_000_000).to_text()) < 4096
+
+
+def test_a_cursor_makes_nothing_due_later_than_it_was_to_be() -> None:
+    asked = Attempts({"0-of-4": Attempt("v1", 1, 1000.9)})
+    kept = Cursor.from_text(Cursor(asked).to_text()).attempts
+    assert kept.due({"0-of-4": "v1"}, TriggerSettings(max_attempts=3, backoff_s=0), 1000.95) == ["0-of-4"]

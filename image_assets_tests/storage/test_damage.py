@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from image_assets.core.errors import StoreError
-from image_assets.core.heads import HEAD_KEY
+from image_assets.core.heads import FORMAT_VERSION, HEAD_KEY
 from image_assets.core.index import index_head_to_json
 from image_assets.core.manifest import head_to_json
 from image_assets.storage import layout
@@ -217,12 +217,13 @@ def rewritten(store, path, head):
 def test_a_newer_format_is_refused_in_words(store, reader):
     path, read = prepare(store, reader)
     heads = {
-        "manifest": head_to_json(manifest_head(format_version=3)),
-        "index": index_head_to_json(index_head(format_version=3)),
-        "vectors": json.dumps(asdict(vector_head(rows=ROWS, format_version=3))).encode(),
+        "manifest": head_to_json(manifest_head(format_version=FORMAT_VERSION + 1)),
+        "index": index_head_to_json(index_head(format_version=FORMAT_VERSION + 1)),
+        "vectors": json.dumps(asdict(vector_head(rows=ROWS, format_version=FORMAT_VERSION + 1))).encode(),
     }
-    rewritten(store, path, heads.get(READERS[reader][0], b'{"format_version": 3}'))
-    assert "has format version 3, this image_assets reads up to 2; upgrade it" in refusal(read, path)
+    rewritten(store, path, heads.get(READERS[reader][0], json.dumps({"format_version": FORMAT_VERSION + 1}).encode()))
+    told = f"has format version {FORMAT_VERSION + 1}, this image_assets reads up to {FORMAT_VERSION}; upgrade it"
+    assert told in refusal(read, path)
 
 
 @pytest.mark.parametrize("reader", READERS)
