@@ -1,15 +1,17 @@
 """The source of images in containers, whatever kind of containers and whatever tree they lie in."""
 
-from collections import OrderedDict
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from collections import OrderedDict, deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import pyarrow.compute as pc
 
 from image_assets.core.errors import ContainerError, SourceError, SourceFileError, VanishedError
-from image_assets.core.listing import LISTING_SCHEMA, Listing
+from image_assets.core.listing import Listing
 from image_assets.sources.base import RawImage
-from image_assets.sources.container_places import Target, outside, tag_of
-from image_assets.sources.containers import REMEMBERED, Container, Held, Shelf, listing_of
+from image_assets.sources.container_places import Target, tag_of
+from image_assets.sources.containers import REMEMBERED, Container, Held, Listed, Shelf, listing_of
+from image_assets.sources.table_spool import TableSpool
 from image_assets.sources.trees import Tree, TreeFile
 
 # Files that a worker keeps open: the units of one bucket come one after the other, seldom of more than a few files.
@@ -25,7 +27,7 @@ class ContainerSource:
         self._shelf = shelf
         self._only = only
         self._open: OrderedDict[str, Container] = OrderedDict()
-        self._places: dict[str, dict[str, bytes | None]] = {}
+        self._places: dict[str, TableSpool] = {}
 
     def list(self) -> Listing:
         """Return a snapshot of all containers, sorted by (bucket, key).
@@ -34,7 +36,7 @@ class ContainerSource:
             SourceError: the tree is missing or cannot be listed, or not one of its containers can.
         """
         files, others = self.files()
-        return listing_of(files, self.held(files), others)
+        return listing_of(self.listed(files), others)
 
     def files(self) -> tuple[Sequence[TreeFile], int]:
         """Return the containers of the tree in order of their paths, and the number of other files.
@@ -44,18 +46,29 @@ class ContainerSource:
         """
         if self._only is not None:
             return [self._only_file(self._only)], 0
-        files = list(self._tree.files())
-        chosen = sorted((file for file in files if self._is_container(file.path)), key=lambda file: file.path)
-        return chosen, len(files) - len(chosen)
+        chosen, others = [], 0
+        for file in self._tree.files():
+            if self._is_container(file.path):
+                chosen.append(file)
+            else:
+                others += 1
+        return sorted(chosen, key=lambda file: file.path), others
 
-    def held(self, files: Sequence[TreeFile]) -> Sequence[Held | ContainerError]:
-        """Return what each of some containers holds, or why it cannot be listed.
+    def listed(self, files: Iterable[TreeFile]) -> Iterator[tuple[TreeFile, Listed | ContainerError]]:
+        """Yield what each of some containers holds, or why it cannot be listed; a few are under way at a time.
 
         Raises:
             SourceError: the tree does not answer.
         """
+        under_way: deque[tuple[TreeFile, Future[Listed | ContainerError]]] = deque()
         with ThreadPoolExecutor(_LISTING_THREADS) as pool:
-            return list(pool.map(self._held, files))
+            for file in files:
+                under_way.append((file, pool.submit(self._listed, file)))
+                if len(under_way) > _LISTING_THREADS:
+                    first, future = under_way.popleft()
+                    yield first, future.result()
+            for first, future in under_way:
+                yield first, future.result()
 
     def read(self, key: str, locator: bytes | None, *, max_bytes: int) -> RawImage:
         """Return one image's bytes.
@@ -89,12 +102,12 @@ class ContainerSource:
     def _place(self, path: str, inner: str, container: Container) -> bytes:
         """Return where an image lies in a container that is not the one that was listed."""
         if path not in self._places:
-            table = container.list().table
-            self._places[path] = dict(zip(table["key"].to_pylist(), table["locator"].to_pylist(), strict=True))
-        place = self._places[path].get(inner)
-        if place is None:
-            raise VanishedError(f"{inner} is no longer in {path}")
-        return place
+            self._places[path] = container.list().rows
+        for table in self._places[path]:
+            if (row := pc.index(table["key"], inner).as_py()) >= 0:
+                place: bytes = table["locator"][row].as_py()
+                return place
+        raise VanishedError(f"{inner} is no longer in {path}")
 
     def _container(self, target: Target) -> Container:
         if target.path in self._open:
@@ -111,14 +124,14 @@ class ContainerSource:
         if path in self._open:
             self._open.pop(path).close()
 
-    def _held(self, file: TreeFile) -> Held | ContainerError:
+    def _listed(self, file: TreeFile) -> Listed | ContainerError:
         remembered = (self._shelf, file.path, file.version)
         if (known := REMEMBERED.find(remembered)) is not None:
-            return known
+            return Listed(file, file.version, known)
         try:
             container = self._shelf.open(file.path, self._tree.open(file.path, file.locator))
         except VanishedError:
-            return Held(LISTING_SCHEMA.empty_table(), lasting=False)
+            return Listed(file, file.version, Held(TableSpool(), lasting=False))
         except (ContainerError, SourceFileError) as error:
             return _as_container_error(error)
         try:
@@ -129,10 +142,9 @@ class ContainerSource:
             return ContainerError("it was replaced while it was listed")
         finally:
             container.close()
-        held = replace(held, table=outside(held.table, file, container.version))
         if held.lasting and container.version == file.version:
             REMEMBERED.add(remembered, held)
-        return held
+        return Listed(file, container.version, held)
 
     def _is_container(self, path: str) -> bool:
         return path.lower().endswith(self._shelf.suffixes)

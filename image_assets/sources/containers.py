@@ -5,34 +5,63 @@ not seen: what the dataset holds of it stays.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from threading import Lock
 from typing import Protocol
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from image_assets.core.errors import ContainerError, SourceError
-from image_assets.core.listing import LISTING_SCHEMA, Listing, make_listing, sort_listing
+from image_assets.core.listing import Listing
 from image_assets.sources.base import RawImage
-from image_assets.sources.container_places import head_of
+from image_assets.sources.container_places import head_of, outside
+from image_assets.sources.spool import ListingBuilder
+from image_assets.sources.table_spool import TableSpool
 from image_assets.sources.trees import TreeFile, TreeReader
 
-# Rows of listed containers that a process keeps, so that a look at a source reads only containers that changed.
-_REMEMBERED_ROWS = 1_000_000
+# Of listed containers a process keeps so much, so that a look at a source reads only containers that changed.
+_MOST_MEMORY, _MOST_DISK, _MOST_FILES = 32 * 2**20, 4 * 2**30, 64
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
     """What one container holds.
 
-    ``table`` has LISTING_SCHEMA, in the container's order; its keys are the inner names and its locators lead to the
-    place inside. ``lasting`` says that this depends on the container's bytes alone.
+    ``rows`` have LISTING_SCHEMA, in the container's order; their keys are the inner names and their locators lead to
+    the place inside. ``lasting`` says that this depends on the container's bytes alone.
     """
 
-    table: pa.Table
+    rows: TableSpool
     ignored: int = 0
     notes: tuple[str, ...] = ()
     lasting: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A container of a source that was listed; ``taken`` says of each of its rows whether it counts, None: all."""
+
+    file: TreeFile
+    version: str
+    held: Held
+    taken: NDArray[np.bool_] | None = None
+
+    def tables(self) -> Iterator[pa.Table]:
+        """Yield the rows that count, with keys and locators as they are in the source.
+
+        Raises:
+            SourceError: they lie in a temporary file that cannot be read.
+        """
+        first = 0
+        for table in self.held.rows:
+            rows = outside(table, self.file, self.version)
+            if self.taken is not None:
+                rows = rows.filter(pa.array(self.taken[first : first + table.num_rows]))
+            yield rows
+            first += table.num_rows
 
 
 class Container(Protocol):
@@ -81,33 +110,30 @@ class Shelf(Protocol):
         ...
 
 
-def listing_of(files: Sequence[TreeFile], held: Sequence[Held | ContainerError], ignored: int) -> Listing:
-    """Return one listing of what several containers hold.
+def listing_of(containers: Iterable[tuple[TreeFile, Listed | ContainerError]], ignored: int) -> Listing:
+    """Return one listing of what several containers hold, or why they cannot be listed; one is taken at a time.
 
     Raises:
         SourceError: not one of them could be listed.
     """
-    broken = [(file, item) for file, item in zip(files, held, strict=True) if isinstance(item, ContainerError)]
-    whole = [item for item in held if isinstance(item, Held)]
+    builder, broken, whole = ListingBuilder(), [], 0
+    builder.ignored = ignored
+    for file, item in containers:
+        if isinstance(item, ContainerError):
+            broken.append((file, item))
+            continue
+        whole += 1
+        builder.ignored += item.held.ignored
+        builder.notes += [f"{file.path}: {note}" for note in item.held.notes]
+        for table in item.tables():
+            builder.add(table)
     if broken and not whole:
         file, error = broken[0]
         raise SourceError(f"{file.path} cannot be listed: {error}; replace it or take it away")
-    table = pa.concat_tables([LISTING_SCHEMA.empty_table(), *(item.table for item in whole), _own_rows(broken)])
-    notes = [f"{file.path}: {note}" for file, item in zip(files, held, strict=True)
-             if isinstance(item, Held) for note in item.notes]  # fmt: skip
-    notes += [f"{file.path} cannot be listed, what the dataset holds of it stays: {error}" for file, error in broken]
-    unseen = tuple(f"{file.path}#" for file, _ in broken)
-    ignored += sum(item.ignored for item in whole)
-    return Listing(sort_listing(table), ignored, tuple(notes), unseen)
-
-
-def _own_rows(broken: Iterable[tuple[TreeFile, ContainerError]]) -> pa.Table:
-    """Return a row each for containers that could not be listed."""
-    files = [file for file, _ in broken]
-    locators = [head_of(file, file.version) for file in files]
-    return make_listing(
-        [file.path for file in files], [file.version for file in files], [file.size_bytes for file in files], locators
-    )
+    for file, error in broken:
+        builder.add_image(file.path, file.version, file.size_bytes, head_of(file, file.version))
+        builder.notes.append(f"{file.path} cannot be listed, what the dataset holds of it stays: {error}")
+    return replace(builder.finish(), unseen=tuple(f"{file.path}#" for file, _ in broken))
 
 
 class Remembered:
@@ -115,19 +141,32 @@ class Remembered:
 
     def __init__(self) -> None:
         self._held: OrderedDict[tuple[Shelf, str, str], Held] = OrderedDict()
-        self._rows = 0
+        self._memory = self._disk = self._files = 0
+        # Several threads list containers.
+        self._lock = Lock()
 
     def find(self, key: tuple[Shelf, str, str]) -> Held | None:
         """Return what a container held, None when that is not known."""
-        return self._held.get(key)
+        with self._lock:
+            return self._held.get(key)
 
     def add(self, key: tuple[Shelf, str, str], held: Held) -> None:
-        """Note what a container holds; the oldest notes go when there are too many rows."""
-        self._rows += held.table.num_rows
-        self._held[key] = held
-        while self._rows > _REMEMBERED_ROWS and len(self._held) > 1:
-            _, oldest = self._held.popitem(last=False)
-            self._rows -= oldest.table.num_rows
+        """Note what a container holds; the oldest notes go when there are too many."""
+        with self._lock:
+            if (before := self._held.pop(key, None)) is not None:
+                self._count(before, -1)
+            self._held[key] = held
+            self._count(held, 1)
+            while len(self._held) > 1 and not self._fit():
+                self._count(self._held.popitem(last=False)[1], -1)
+
+    def _count(self, held: Held, sign: int) -> None:
+        self._memory += sign * held.rows.memory_bytes
+        self._disk += sign * held.rows.disk_bytes
+        self._files += sign * (held.rows.disk_bytes > 0)
+
+    def _fit(self) -> bool:
+        return self._memory <= _MOST_MEMORY and self._disk <= _MOST_DISK and self._files <= _MOST_FILES
 
 
 REMEMBERED = Remembered()

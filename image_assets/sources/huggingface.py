@@ -8,7 +8,6 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import numpy as np
-import pyarrow as pa
 
 from image_assets.core.errors import ConfigError, ContainerError, SourceError, SourceFileError, VanishedError
 from image_assets.core.listing import Listing
@@ -17,7 +16,7 @@ from image_assets.settings import SourceSettings, is_url
 from image_assets.sources.base import RawImage
 from image_assets.sources.build_tree import build_tree
 from image_assets.sources.container_source import ContainerSource
-from image_assets.sources.containers import Held, listing_of
+from image_assets.sources.containers import Listed, listing_of
 from image_assets.sources.hub_layout import features_in, files_by_split, read_card
 from image_assets.sources.hub_tree import HubTree
 from image_assets.sources.kinds import HUB_SCHEME
@@ -51,13 +50,13 @@ class HuggingFaceSource:
         by_path = {file.path: file for file in found}
         splits = files_by_split(sorted(by_path), self._card, self._settings.subset)
         files = [by_path[path] for path in dict.fromkeys(path for paths in splits.values() for path in paths)]
-        held = dict(zip([file.path for file in files], self._source.held(files), strict=True))
+        held = {file.path: item for file, item in self._source.listed(files)}
         rows_of = {split: sum(_rows(held[path]) for path in paths) for split, paths in splits.items()}
         ranges = parse_split(self._settings.split or "all", rows_of)
         chosen = _chosen(splits, held, ranges)
         taken = [file for file in files if file.path in chosen]
         others += len(found) - len(taken)
-        return listing_of(taken, [chosen[file.path] for file in taken], others)
+        return listing_of([(file, chosen[file.path]) for file in taken], others)
 
     def read(self, key: str, locator: bytes | None, *, max_bytes: int) -> RawImage:
         """Return the image of one row.
@@ -106,20 +105,20 @@ def _with_query(settings: SourceSettings) -> SourceSettings:
     return settings.model_copy(update={**said, "path": path})
 
 
-def _rows(held: Held | ContainerError) -> int:
-    return held.table.num_rows if isinstance(held, Held) else 0
+def _rows(item: Listed | ContainerError) -> int:
+    return item.held.rows.num_rows if isinstance(item, Listed) else 0
 
 
 def _chosen(
-    splits: Mapping[str, Sequence[str]], held: Mapping[str, Held | ContainerError], ranges: Sequence[RowRange]
-) -> dict[str, Held | ContainerError]:
+    splits: Mapping[str, Sequence[str]], held: Mapping[str, Listed | ContainerError], ranges: Sequence[RowRange]
+) -> dict[str, Listed | ContainerError]:
     """Return what the files hold of some ranges of rows; files without such a row are left out.
 
     Raises:
         SourceError: a part of a split was asked for, and a file of it cannot be listed: nobody knows which rows it is.
     """
     masks = {path: np.zeros(_rows(item), bool) for path, item in held.items()}
-    chosen: dict[str, Held | ContainerError] = {}
+    chosen: dict[str, Listed | ContainerError] = {}
     for wanted in ranges:
         first = 0
         for path in splits[wanted.split]:
@@ -132,5 +131,5 @@ def _chosen(
             masks[path][max(wanted.start - first, 0) : max(wanted.end - first, 0)] = True
             first += _rows(item)
             if masks[path].any():
-                chosen[path] = replace(item, table=item.table.filter(pa.array(masks[path])))
+                chosen[path] = replace(item, taken=masks[path])
     return chosen

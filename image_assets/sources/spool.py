@@ -1,18 +1,14 @@
 """A listing in the making: rows in any order, in memory while they are few, else in a temporary file without a name."""
 
-import os
-import tempfile
-import weakref
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from image_assets.core.errors import SourceError
 from image_assets.core.listing import LISTING_SCHEMA, Listing, make_listing, rows_between, sort_listing
 from image_assets.core.sharding import NUM_BUCKETS
+from image_assets.sources.table_spool import Place, TemporaryTables
 
 # Sorting takes three times as much for a moment. An image takes some 120 bytes, so that 140,000 stay in memory.
 BUDGET_BYTES = 16 * 2**20
@@ -37,8 +33,8 @@ class ListingBuilder:
         self._images: list[tuple[str, str, int, bytes | None]] = []
         self._tables: list[pa.Table] = []
         self._bytes = 0
-        self._file: _TableFile | None = None
-        self._places: list[list[_Place]] = [[] for _ in range(_GROUPS)]
+        self._file: TemporaryTables | None = None
+        self._places: list[list[Place]] = [[] for _ in range(_GROUPS)]
         self._twice: list[str] = []
 
     def add_image(self, key: str, version: str, size_bytes: int, locator: bytes | None) -> None:
@@ -96,7 +92,7 @@ class ListingBuilder:
         """Write what is in memory to the file, the rows of each group together."""
         tables, self._tables, self._bytes = self._tables, [], 0
         if self._file is None:
-            self._file = _TableFile()
+            self._file = TemporaryTables()
         for number, table in enumerate(tables):
             tables[number] = table.take(pc.sort_indices(table, [("bucket", "ascending")]))
         for group, places in enumerate(self._places):
@@ -105,8 +101,8 @@ class ListingBuilder:
             if found := [piece for piece in pieces if piece.num_rows]:
                 places.append(self._file.append(pa.concat_tables(found).combine_chunks()))
 
-    def _sorted_file(self, spilled: "_TableFile") -> "_SpooledRows":
-        file, groups, num_rows = _TableFile(), {}, 0
+    def _sorted_file(self, spilled: TemporaryTables) -> "_SpooledRows":
+        file, groups, num_rows = TemporaryTables(), {}, 0
         for group, places in enumerate(self._places):
             if places:
                 table = self._sorted([spilled.read(place) for place in places])
@@ -132,19 +128,11 @@ def _repeated(table: pa.Table) -> pa.BooleanArray:
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
-    """Where a table lies in its file: the bytes ``[offset, offset + length)``."""
-
-    offset: int
-    length: int
-
-
-@dataclass(frozen=True, slots=True)
 class _SpooledRows:
     """The rows of a listing in a file, sorted, a table for each group of buckets."""
 
-    file: "_TableFile"
-    groups: Mapping[int, _Place]
+    file: TemporaryTables
+    groups: Mapping[int, Place]
     num_rows: int
 
     def between(self, first: int, end: int) -> pa.Table:
@@ -157,59 +145,3 @@ class _SpooledRows:
         places = [self.groups[number] for number in numbers if number in self.groups]
         tables = [rows_between(self.file.read(place), first, end) for place in places]
         return pa.concat_tables([LISTING_SCHEMA.empty_table(), *tables])
-
-
-class _TableFile:
-    """Tables in a file of the temporary folder that has no name: it ends with the process, however that ends.
-
-    It is read and not mapped: what was mapped counts as the process's memory until it is unmapped.
-    """
-
-    def __init__(self) -> None:
-        with _naming_the_folder(), tempfile.TemporaryFile() as file:
-            self._handle = os.dup(file.fileno())
-        self._end = 0
-        weakref.finalize(self, os.close, self._handle)
-
-    def append(self, table: pa.Table) -> _Place:
-        """Write a table to the end of the file.
-
-        Raises:
-            SourceError: the temporary folder has no room.
-        """
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, table.schema) as stream:
-            stream.write_table(table)
-        data = memoryview(sink.getvalue())
-        place = _Place(self._end, len(data))
-        with _naming_the_folder():
-            while data:
-                written = os.pwrite(self._handle, data, self._end)
-                data, self._end = data[written:], self._end + written
-        return place
-
-    def read(self, place: _Place) -> pa.Table:
-        """Return a table that was written.
-
-        Raises:
-            SourceError: the file cannot be read.
-        """
-        with _naming_the_folder():
-            data = os.pread(self._handle, place.length, place.offset)
-        return pa.ipc.open_stream(pa.py_buffer(data)).read_all()
-
-
-@contextmanager
-def _naming_the_folder() -> Iterator[None]:
-    """Say what to do about a temporary folder that is full, missing or broken.
-
-    Raises:
-        SourceError: it is.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise SourceError(
-            f"so many images need room in a temporary folder, some 300 bytes each: {error.strerror}; "
-            "make room there or set TMPDIR to a folder that has some"
-        ) from error

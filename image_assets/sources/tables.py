@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from image_assets.core.errors import SourceFileError, VanishedError
-from image_assets.core.listing import LISTING_SCHEMA, UNKNOWN_SIZE, make_listing, with_column
+from image_assets.core.listing import UNKNOWN_SIZE, make_listing, with_column
 from image_assets.settings import SourceSettings, is_url
 from image_assets.sources.base import RawImage
 from image_assets.sources.build_tree import tree_of_containers
@@ -20,10 +20,12 @@ from image_assets.sources.containers import Container, Held
 from image_assets.sources.kinds import TABLE_SUFFIXES
 from image_assets.sources.table_columns import Columns, choose_columns, features_of, image_in
 from image_assets.sources.table_files import TableFile, open_table
+from image_assets.sources.table_spool import TableSpool
 from image_assets.sources.trees import Tree, TreeReader
 
 # Group, row in it: sorts as the rows lie in the file.
 _PLACE = struct.Struct(">LQ")
+_ROWS_A_TABLE = 16_384
 _NEAR_BUFFER_BYTES, _FAR_BUFFER_BYTES = 2**20, 8 * 2**20
 
 
@@ -75,15 +77,17 @@ class Table:
             SourceFileError, VanishedError: it cannot be read, or is gone.
         """
         columns = self._columns
-        tables = [LISTING_SCHEMA.empty_table()]
-        first = 0
+        rows_of_all = TableSpool()
         for group, (rows, values) in enumerate(self._file.groups(columns.beside)):
-            table = with_column(self._group(group, first, rows), "label", columns.labels(rows, values))
-            tables.append(with_column(table, "extra", columns.extras(rows, values)))
-            first += rows
+            for start in range(0, rows, _ROWS_A_TABLE):
+                count = min(_ROWS_A_TABLE, rows - start)
+                beside = values.slice(start, count)
+                table = self._rows(group, start, rows_of_all.num_rows, count)
+                table = with_column(table, "label", columns.labels(count, beside))
+                rows_of_all.append(with_column(table, "extra", columns.extras(count, beside)))
         # What a card says can change without the table.
         alone = bool(features_of(self._file.schema)) or not self._shelf.features()
-        return Held(pa.concat_tables(tables), lasting=alone)
+        return Held(rows_of_all, lasting=alone)
 
     def read(self, place: bytes, max_bytes: int) -> RawImage:
         """Return the image of one row.
@@ -118,12 +122,13 @@ class Table:
         rows = _Pass(0, self._file.rows(0, column))
         return rows.value(0) if any(count for count, _ in self._file.groups(())) else None
 
-    def _group(self, group: int, first: int, rows: int) -> pa.Table:
-        numbers = pa.array(range(first, first + rows), pa.int64()).cast(pa.string())
+    def _rows(self, group: int, start: int, first: int, count: int) -> pa.Table:
+        """Return rows of a group from its row ``start`` on, which is row ``first`` of the table."""
+        numbers = pa.array(range(first, first + count), pa.int64()).cast(pa.string())
         keys = pc.utf8_lpad(numbers, 12, "0").to_pylist()
-        places = [_PLACE.pack(group, row) for row in range(rows)]
+        places = [_PLACE.pack(group, row) for row in range(start, start + count)]
         unit = f"{self._path}#{group}"
-        return make_listing(keys, [self._version(group)] * rows, [UNKNOWN_SIZE] * rows, places, [unit] * rows)
+        return make_listing(keys, [self._version(group)] * count, [UNKNOWN_SIZE] * count, places, [unit] * count)
 
     def _version(self, group: int) -> str:
         return f"{self.version}:{group}"

@@ -113,7 +113,7 @@ def _sum_fits(head: bytes) -> bool:
         return False
     rest = head[:148] + b" " * 8 + head[156:]
     # Some old programs summed signed characters.
-    return int(stored, 8) in (sum(rest), sum(byte - 256 * (byte > 127) for byte in rest))
+    return int(stored, 8) == sum(rest) or int(stored, 8) == sum(byte - 256 * (byte > 127) for byte in rest)
 
 
 def _number(field: bytes, offset: int) -> int:
