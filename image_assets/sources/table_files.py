@@ -165,7 +165,8 @@ class ArrowStream:
             rows, batches = 0, []
             for batch in self._open():
                 rows += batch.num_rows
-                batches.append(batch.select(list(columns)))
+                # A copy: a column as it was read holds all of its batch, and with it the images.
+                batches.append(batch.select(list(columns)).take(pa.array(range(batch.num_rows), pa.int64())))
             schema = pa.schema([self.schema.field(column) for column in columns])
             yield rows, pa.Table.from_batches(batches, schema)
 

@@ -1,6 +1,8 @@
 """Parquet and Arrow tables as sources: columns, labels, groups, one pass, and damage."""
 
+import hashlib
 import random
+import tracemalloc
 
 import pyarrow as pa
 import pyarrow.feather
@@ -11,7 +13,7 @@ from image_assets.core.errors import SourceError, SourceFileError, VanishedError
 from image_assets.core.listing import UNKNOWN_SIZE
 from image_assets.settings import SourceSettings
 from image_assets.sources import build_source
-from image_assets.sources.table_files import ParquetTable
+from image_assets.sources.table_files import ArrowStream, ParquetTable
 from image_assets_tests.containers import image_table, write_parquet
 from image_assets_tests.images import image_bytes, write_images
 from image_assets_tests.sources.test_archives import Bytes, labels, read_all, source_of
@@ -146,6 +148,52 @@ def test_a_group_is_read_once_however_many_of_its_rows_are_asked_for():
     assert max(length for _, length in reader.asked) < 10 * 2**18
 
 
+@pytest.mark.parametrize("dictionary", [True, False])
+def test_a_page_of_40_mb_is_never_held(dictionary):
+    images = [random.Random(number).randbytes(10**6) for number in range(40)]
+    sink = pa.BufferOutputStream()
+    pq.write_table(image_table(images), sink, use_dictionary=dictionary)
+    sizes = [hashlib.sha256(data).digest() for data in images]
+    table = ParquetTable(Bytes(sink.getvalue().to_pybytes()), 2**18)
+    del images, sink
+    found, most, before = [], 0, pa.total_allocated_bytes()
+    tracemalloc.start()
+    for array in table.rows(0, "image"):
+        most = max(most, pa.total_allocated_bytes() - before)
+        found += [hashlib.sha256(value["bytes"].as_py()).digest() for value in array]
+    most += tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found == sizes
+    assert most < 16 * 10**6
+
+
+def test_the_labels_of_a_stream_do_not_hold_its_images(tmp_path):
+    table = image_table([random.Random(number).randbytes(10**6) for number in range(30)], ["hat", "shirt"] * 15)
+    stream = ArrowStream(Bytes(write_arrow(tmp_path / "x.arrow", table, stream=True).read_bytes()))
+    tracemalloc.start()
+    [(rows, labels)] = stream.groups(["label"])
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (rows, labels["label"].to_pylist()) == (30, [0, 1] * 15)
+    assert most < 10**7
+
+
+def test_a_struct_without_bytes_names_a_file_and_only_then_are_paths_read(tmp_path):
+    write_images(tmp_path, 1)
+    rows = [*({"bytes": data, "path": "none.jpg"} for data in IMAGES[1:]), {"bytes": None, "path": "a/0.jpg"}, None]
+    structs = pa.array(rows, pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
+    path = write_parquet(tmp_path / "x.parquet", pa.table({"image": structs}), rows_a_group=3)
+    listed = sorted(source_of(path).list().table.to_pylist(), key=lambda row: row["key"])
+    found = [read_or_reason(source_of(path), row) for row in listed]
+    assert found == [*IMAGES[1:], IMAGES[0], "unreadable"]
+    reader = Bytes(path.read_bytes())
+    table = ParquetTable(reader, 2**18)
+    reader.asked.clear()
+    assert [len(array) for array in table.rows(0, "image")] == [3]
+    column = pq.read_metadata(path).row_group(0).column(0)
+    assert sum(length for _, length in reader.asked) == column.total_compressed_size
+
+
 def read_or_reason(source, row):
     try:
         return source.read(row["key"], row["locator"], max_bytes=LIMIT).data
@@ -182,3 +230,21 @@ def test_rows_behind_damage_fail_one_by_one_without_reading_all_again(tmp_path):
     # One group is whole; in the other nothing is taken for what it is not, but for the one image that was hit.
     assert sum(item in images for item in found) >= 20
     assert sum(item in images or item == "unreadable" for item in found) >= 39
+
+
+@pytest.mark.parametrize("codec", ["none", "snappy", "zstd", "lz4"])
+def test_rows_before_damage_are_read_and_the_others_fail(tmp_path, codec):
+    images = [random.Random(number).randbytes(40_000) for number in range(100)]
+    path = tmp_path / "x.parquet"
+    options = {"use_dictionary": False, "compression": codec, "write_batch_size": 50, "data_page_size": 1}
+    pq.write_table(image_table(images), path, **options)
+    data = bytearray(path.read_bytes())
+    # The length of an image where it is stored as it is, a header where it is compressed.
+    hit = data.find(images[70]) if codec == "none" else 3 * len(data) // 4
+    data[hit - 8 : hit] = b"\xff" * 8
+    path.write_bytes(data)
+    source = source_of(path, image_column="image")
+    found = [read_or_reason(source, row) for row in sorted(source.list().table.to_pylist(), key=lambda row: row["key"])]
+    assert found[:50] == images[:50]
+    wrong = [item for item, image in zip(found, images, strict=True) if item not in {image, "unreadable"}]
+    assert len(wrong) <= 1

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import IO
 
 from image_assets.core.errors import SourceError, SourceFileError, VanishedError
+from image_assets.sources.parquet_pages import ReadFrom
 from image_assets.sources.trees import Tree, TreeReader
 
 # Read at once: a local file is at hand, each read of an object is a request.
@@ -50,9 +51,13 @@ class Place:
 
 
 class PlacedFile:
-    """One open file and its version, which another content changes; closing ``file`` closes all of it."""
+    """One open file and its version, which another content changes; closing ``file`` closes all of it.
+
+    ``read_from`` is the same file for what reads it in its own way.
+    """
 
     def __init__(self, reader: TreeReader, name: str, buffer_bytes: int) -> None:
+        self.read_from = ReadFrom(reader, buffer_bytes)
         self.version = reader.version
         self.file: IO[bytes] = io.BufferedReader(_TreeIO(reader, name), buffer_bytes)
 

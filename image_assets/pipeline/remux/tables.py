@@ -9,10 +9,10 @@ import pyarrow.compute as pc
 import pyarrow.ipc
 import pyarrow.parquet as pq
 
-from image_assets.core.errors import SourceError
+from image_assets.core.errors import SourceError, SourceFileError, VanishedError
 from image_assets.pipeline.remux.columns import Columns
-from image_assets.pipeline.remux.pages import BytesColumn
-from image_assets.pipeline.remux.places import Place
+from image_assets.pipeline.remux.places import Place, PlacedFile
+from image_assets.sources.parquet_pages import BytesColumn
 
 # Without a buffer pyarrow reads the whole column of a row group at once: 0.9 GB of a file of 0.6 GB with one group.
 _BUFFER_BYTES = 2**16
@@ -81,6 +81,8 @@ class TableRows:
             yield from rows
         except (pa.ArrowException, OSError) as error:
             raise SourceError(f"{self._table.name} is damaged: {error}") from error
+        except (SourceFileError, VanishedError) as error:
+            raise SourceError(f"{self._table.name} of the dataset cannot be read: {error}") from error
 
     def others(self, rows: int) -> pa.Table:
         """Return the next rows of what is read beside the images; as many as images were taken since.
@@ -101,11 +103,14 @@ class TableRows:
         return pa.concat_tables(taken)
 
     def _open(self) -> IO[bytes]:
+        return self._open_placed().file
+
+    def _open_placed(self) -> PlacedFile:
         placed = self._place.open(self._table.name)
         self._files.append(placed.file)
         if placed.version != self._table.version:
             raise SourceError(f"{self._table.name} of the dataset was changed after the remux began; start it again")
-        return self._files[-1]
+        return placed
 
     def _parquet_images(self) -> Iterator[bytes | None]:
         parquet = pq.ParquetFile(self._open(), buffer_size=_BUFFER_BYTES, pre_buffer=False)
@@ -119,7 +124,10 @@ class TableRows:
             return
         name = f"{self._columns.image}.bytes" if self._columns.image_kind == "struct" else self._columns.image
         if (column := BytesColumn.find(parquet.metadata, name)) is not None:
-            yield from column.values(self._open(), groups, skipped)
+            file = self._open_placed().read_from
+            for group in groups:
+                yield from column.values(file, group, skipped)
+                skipped = 0
             return
         # Encodings that are not read here: pyarrow holds two pages of them at once, which can be large.
         again = pq.ParquetFile(self._open(), buffer_size=_BUFFER_BYTES, pre_buffer=False)

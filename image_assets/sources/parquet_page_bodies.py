@@ -1,41 +1,44 @@
 """The bytes of a Parquet page, decompressed as they are read: a page may be a hundred megabytes."""
 
 from abc import abstractmethod
-from typing import IO, Any
+from typing import Any
 
 import pyarrow as pa
 
-from image_assets.pipeline.remux.page_headers import DamagedPageError
+from image_assets.sources.parquet_page_headers import DamagedPageError
+from image_assets.sources.stretch import Stretch
 
 # Read and decompressed at once.
 _STEP_BYTES = 2**18
+# A page of no more is decompressed as a whole: where images are no JPEGs its elements are small, and many to cut.
+_SMALL_BYTES = 2 * 2**20
 # Snappy's encoders look for repetitions within blocks of this size of the plain bytes and no farther.
 _SNAPPY_REACH = 2**16
 
 STREAMED_CODECS = frozenset({"UNCOMPRESSED", "SNAPPY", "ZSTD", "GZIP", "BROTLI"})
 
 
-def open_body(file: IO[bytes], stored_bytes: int, size_bytes: int, codec: str) -> "Body":
-    """Return what reads a page's bytes from the place where the file stands.
+def open_body(stretch: Stretch, stored_bytes: int, size_bytes: int, codec: str) -> "Body":
+    """Return what reads a page's bytes from here on.
 
     Args:
         stored_bytes: as many as there are in the file.
         size_bytes: as many as they become.
         codec: one of :data:`STREAMED_CODECS`.
     """
-    section = _Section(file, stored_bytes)
+    section = _Section(stretch, stored_bytes)
     if codec == "UNCOMPRESSED":
         return _PlainBody(section, size_bytes)
     if codec == "SNAPPY":
-        return _SnappyBody(section, size_bytes)
+        return (_SmallSnappyBody if max(stored_bytes, size_bytes) <= _SMALL_BYTES else _SnappyBody)(section, size_bytes)
     return _StreamBody(section, size_bytes, codec.lower())
 
 
 class Body:
-    """A page's bytes, read once from beginning to end."""
+    """A page's bytes, read once from beginning to end; ``left`` are still to be read."""
 
     def __init__(self, size_bytes: int) -> None:
-        self._left = size_bytes
+        self.left = size_bytes
         self._ready = bytearray()
         self._at = 0
 
@@ -45,8 +48,8 @@ class Body:
         Raises:
             DamagedPageError: there are not so many left, or they cannot be decompressed.
         """
-        if not 0 <= size <= self._left:
-            raise DamagedPageError(f"{size} bytes are asked of a page that has {self._left} left")
+        if not 0 <= size <= self.left:
+            raise DamagedPageError(f"{size} bytes are asked of a page that has {self.left} left")
         while len(self._ready) - self._at < size:
             more = self._more()
             if not more:
@@ -56,16 +59,8 @@ class Body:
             self._ready += more
         data = bytes(memoryview(self._ready)[self._at : self._at + size])
         self._at += size
-        self._left -= size
+        self.left -= size
         return data
-
-    def rest(self) -> bytes:
-        """Return all bytes that are left.
-
-        Raises:
-            DamagedPageError: they cannot be decompressed.
-        """
-        return self.read(self._left)
 
     @abstractmethod
     def _more(self) -> Any:
@@ -91,6 +86,16 @@ class _StreamBody(Body):
             return self._stream.read(_STEP_BYTES)
         except (pa.ArrowException, OSError) as error:
             raise DamagedPageError(str(error)) from error
+
+
+class _SmallSnappyBody(Body):
+    def __init__(self, section: "_Section", size_bytes: int) -> None:
+        super().__init__(size_bytes)
+        self._section = section
+
+    def _more(self) -> Any:
+        stored = self._section.read()
+        return _decompressed(pa.Codec("snappy"), stored, self.left) if stored else b""
 
 
 class _SnappyBody(Body):
@@ -119,10 +124,7 @@ class _SnappyBody(Body):
         piece = b"".join([_varint(reach + size), _literal(before), memoryview(self._stored)[:end]])
         del self._stored[:end]
         self._rest -= size
-        try:
-            data: bytes = self._codec.decompress(piece, reach + size, asbytes=True)
-        except (pa.ArrowException, OSError) as error:
-            raise DamagedPageError(str(error)) from error
+        data = _decompressed(self._codec, piece, reach + size)
         self._before = (
             data[-_SNAPPY_REACH:] if len(data) >= _SNAPPY_REACH else (self._before + data[reach:])[-_SNAPPY_REACH:]
         )
@@ -148,6 +150,8 @@ class _SnappyBody(Body):
             if kind == 0:
                 extra = max(0, upper - 59)
                 length = (int.from_bytes(stored[at + 1 : at + 1 + extra], "little") if extra else upper) + 1
+                if length > self._rest - size:
+                    raise DamagedPageError("a page holds more than it says")
                 at += 1 + extra + length
                 self._have(at)
             elif kind == 1:
@@ -171,28 +175,36 @@ class _SnappyBody(Body):
 
 
 class _Section:
-    """Some bytes of a file from where it stands; closing it leaves the file open."""
+    """The next bytes of a stretch, so many, as Arrow wants files."""
 
     closed = False
 
-    def __init__(self, file: IO[bytes], size_bytes: int) -> None:
-        self._file = file
+    def __init__(self, stretch: Stretch, size_bytes: int) -> None:
+        self._stretch = stretch
         self._left = size_bytes
 
     def read(self, size: int = -1) -> bytes:
         """Return up to so many bytes, all without a number, none at the end."""
         size = self._left if size < 0 else min(size, self._left)
-        data = self._file.read(size)
+        data = self._stretch.read(size)
         self._left -= len(data)
         return data
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Let go of it."""
         self.closed = True
 
     def readable(self) -> bool:
         """Return True."""
         return True
+
+
+def _decompressed(codec: Any, data: bytes, size_bytes: int) -> bytes:
+    try:
+        plain: bytes = codec.decompress(data, size_bytes, asbytes=True)
+    except (pa.ArrowException, OSError) as error:
+        raise DamagedPageError(str(error)) from error
+    return plain
 
 
 def _literal(data: bytes) -> bytes:

@@ -1,6 +1,7 @@
 """Columns of bytes are read as pyarrow reads them, however they are written; damage is an error and not a crash."""
 
 import random
+import tempfile
 from pathlib import Path
 
 import pyarrow as pa
@@ -8,7 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from image_assets.core.errors import SourceError
-from image_assets.pipeline.remux.pages import BytesColumn
+from image_assets.sources.parquet_page_headers import DamagedPageError, read_page_header
+from image_assets.sources.parquet_pages import BytesColumn, ReadFrom
+from image_assets.sources.stretch import Stretch
+from image_assets_tests.sources.test_archives import Bytes
 
 RANDOM = random.Random(0)
 # Some repeat themselves, near and far: those are what a compressed page refers back to.
@@ -31,8 +35,12 @@ def read(path: Path, skipped: int = 0) -> list[bytes | None]:
     metadata = pq.read_metadata(path)
     column = BytesColumn.find(metadata, "image.bytes")
     assert column is not None
-    with path.open("rb") as file:
-        return list(column.values(file, range(metadata.num_row_groups), skipped))
+    return values_of(column, path, skipped, groups=metadata.num_row_groups)
+
+
+def values_of(column: BytesColumn, path: Path, skipped: int = 0, groups: int = 1) -> list[bytes | None]:
+    file = ReadFrom(Bytes(path.read_bytes()), 2**16)
+    return [value for at in range(groups) for value in column.values(file, at, 0 if at else skipped)]
 
 
 @pytest.mark.parametrize("codec", ["none", "snappy", "zstd", "gzip", "brotli"])
@@ -62,8 +70,7 @@ def test_a_column_without_a_missing_value_has_no_levels(tmp_path):
     schema = pa.schema([pa.field("image", pa.binary(), nullable=False)])
     pq.write_table(pa.table([VALUES], schema=schema), tmp_path / "t.parquet")
     column = BytesColumn.find(pq.read_metadata(tmp_path / "t.parquet"), "image")
-    with (tmp_path / "t.parquet").open("rb") as file:
-        assert list(column.values(file, [0], 0)) == VALUES
+    assert values_of(column, tmp_path / "t.parquet") == VALUES
 
 
 @pytest.mark.parametrize("how", [{"compression": "lz4"}, {"column_encoding": "DELTA_LENGTH_BYTE_ARRAY"}])
@@ -86,9 +93,41 @@ def test_damage_is_one_error_and_never_a_crash(codec, dictionary, tmp_path):
         # Mostly where headers, levels and lengths are.
         damaged[draw.choice([draw.randrange(4, 60), draw.randrange(4, end)])] ^= 1 << draw.randrange(8)
         path.write_bytes(damaged)
-        with path.open("rb") as file:
-            try:
-                list(column.values(file, [0], 0))
-            except SourceError:
-                refused += 1
+        try:
+            values_of(column, path)
+        except DamagedPageError:
+            refused += 1
     assert refused > 10
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\x15" + b"\x80" * 2**20,  # a number without an end
+        b"\x1c" * 5000,  # structures in structures
+        b"\x18\xff\xff\xff\xff\x7f",  # a text of gigabytes
+        b"\x15\x06\x15\x10\x15\x0f\x00",  # a page of minus eight bytes: what follows it would be itself
+        b"\x15\x00\x15\x02\x15\x02\x2c\x15\x01\x15\x00\x00\x00",  # minus one value
+        b"\x15\x00\x15\x02\x15\x02\x28\x00\x00",  # text where its numbers should be
+    ],
+)
+def test_a_header_that_cannot_be_is_an_error_at_once(data):
+    with pytest.raises(DamagedPageError):
+        read_page_header(Stretch(Bytes(data), 0, len(data), 2**16))
+
+
+def test_what_lies_behind_a_column_is_not_read(tmp_path):
+    path = write(tmp_path / "t.parquet", VALUES, row_group_size=5, compression="none")
+    metadata, reader = pq.read_metadata(path), Bytes(path.read_bytes())
+    column = metadata.row_group(2).column(0)
+    start = column.dictionary_page_offset
+    assert list(BytesColumn.find(metadata, "image.bytes").values(ReadFrom(reader, 2**20), 2, 0)) == VALUES[10:15]
+    assert reader.asked == [(start, column.total_compressed_size)]
+
+
+def test_no_room_for_a_dictionary_is_no_damage(tmp_path, monkeypatch):
+    path = write(tmp_path / "t.parquet", [RANDOM.randbytes(40_000) for _ in range(100)])
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    with pytest.raises(SourceError, match="set TMPDIR"):
+        read(path)
