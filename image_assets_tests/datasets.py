@@ -16,7 +16,7 @@ from image_assets.core.index import IndexHead, digest_of, index_rows
 from image_assets.core.manifest import MANIFEST_SCHEMA, Manifest, ManifestHead
 from image_assets.core.sample import OK, Facts, Output, Rendered
 from image_assets.core.sharding import bucket_of
-from image_assets.formats.base import Batch, SampleStream
+from image_assets.formats.base import Batch, EncodedBatch, SampleStream
 from image_assets.storage.indexes import latest_index, publish_index, read_index_head, staged_index
 from image_assets.storage.manifests import commit_manifest, latest_commit
 from image_assets.storage.segments import SegmentImage, write_segment
@@ -134,8 +134,13 @@ def stream_of(items: Sequence[Picture], look: Look = PLAIN, *, batch_size: int =
             images = np.stack([pixels_of(numbers[key], variant, look) for key, variant in names])
             yield Batch(rows, images if with_images else None)
 
+    def encoded() -> Iterator[EncodedBatch]:
+        for batch in batches(True):
+            assert batch.images is not None
+            yield EncodedBatch(batch.rows, [_png(pixels) for pixels in batch.images])
+
     shape = look.shape if items else (0, 0, 0)
-    return SampleStream("tiny", digest, index.num_rows, shape, bool(look.variants and items), batches)
+    return SampleStream("tiny", digest, index.num_rows, shape, bool(look.variants and items), batches, encoded)
 
 
 def _in_order(items: Sequence[Picture]) -> list[Picture]:
@@ -149,14 +154,17 @@ def _raw_sha256(item: Picture) -> str:
 def _rendered(item: Picture, look: Look) -> Rendered:
     outputs = []
     for variant in range(1 + look.variants):
-        pixels = pixels_of(item.number, variant, look)
-        buffer = io.BytesIO()
-        # PNG, because it gives back exactly these pixels.
-        Image.fromarray(pixels if look.channels == 3 else pixels[:, :, 0]).save(buffer, "PNG", compress_level=1)
-        data = buffer.getvalue()
+        data = _png(pixels_of(item.number, variant, look))
         sha256 = hashlib.sha256(data).hexdigest()
         outputs.append(Output(variant, data, sha256, look.width_px, look.height_px, "png"))
     return Rendered(FACTS, tuple(outputs))
+
+
+def _png(pixels: NDArray[np.uint8]) -> bytes:
+    """Return an image that gives back exactly these pixels."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[:, :, 0]).save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
 
 
 def _manifest_rows(items: Sequence[Picture], look: Look, places: Sequence[tuple[str, int]]) -> pa.Table:

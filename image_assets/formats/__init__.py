@@ -6,16 +6,24 @@ from image_assets.core.errors import ConfigError
 from image_assets.formats.base import Format
 from image_assets.formats.csv_file import CsvFile
 from image_assets.formats.hdf5_file import Hdf5File
+from image_assets.formats.huggingface_file import HuggingFaceFile
 from image_assets.formats.json_file import JsonFile
+from image_assets.formats.jsonl_file import JsonlFile
 from image_assets.formats.numpy_file import NumpyFile
 from image_assets.formats.parquet_file import ParquetFile
+from image_assets.formats.tfrecord_file import TfrecordFile
+from image_assets.formats.webdataset_file import WebDatasetFile
 
 FORMATS: dict[str, Format] = {
     "csv": CsvFile(),
     "hdf5": Hdf5File(),
+    "huggingface": HuggingFaceFile(),
     "json": JsonFile(),
+    "jsonl": JsonlFile(),
     "numpy": NumpyFile(),
     "parquet": ParquetFile(),
+    "tfrecord": TfrecordFile(),
+    "webdataset": WebDatasetFile(),
 }
 
 
@@ -36,9 +44,15 @@ def format_for_path(path: Path | str) -> str:
     Raises:
         ConfigError: no format has that ending.
     """
+    file_name = Path(path).name.lower()
     suffix = Path(path).suffix.lower()
-    for name, kind in FORMATS.items():
-        if suffix in (kind.suffix, *kind.other_suffixes):
+    # The longest first: ``.hf.parquet`` is no ``.parquet``.
+    endings = sorted(
+        ((ending, name) for name, kind in FORMATS.items() for ending in (kind.suffix, *kind.other_suffixes)),
+        key=lambda pair: -len(pair[0]),
+    )
+    for ending, name in endings:
+        if file_name.endswith(ending) and file_name != ending:
             return name
     known = ", ".join(" or ".join((kind.suffix, *kind.other_suffixes)) for kind in FORMATS.values())
     raise ConfigError(f"{str(path)!r} ends in {suffix or 'no suffix'!r}, which names no format; known: {known}")

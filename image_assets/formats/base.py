@@ -9,6 +9,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from image_assets.core.errors import ConfigError
+
 Normalization = Literal["none", "0-1", "-1-1", "imagenet"]
 
 
@@ -25,10 +27,19 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
+class EncodedBatch:
+    """Some consecutive samples: ``rows`` has INDEX_SCHEMA, ``images`` are encoded as they are stored."""
+
+    rows: pa.Table
+    images: list[bytes]
+
+
+@dataclass(frozen=True, slots=True)
 class SampleStream:
     """A published dataset as a format sees it; can be gone through more than once.
 
-    ``batches(with_images)`` yields every sample once, in index order, a bounded number at a time. ``image_shape`` is
+    ``batches(with_images)`` yields every sample once, in index order, a bounded number at a time; ``encoded()`` does
+    the same without decoding the images. ``image_shape`` is
     (height, width, channels), the same for every sample, and (0, 0, 0) when there is none. ``has_variants`` says
     whether any image has several samples (augmented variants, frames); without them a filename names one sample.
     With ``has_frames`` the rows have a column ``frame`` beside those of INDEX_SCHEMA. ``has_extra`` says whether any
@@ -41,6 +52,7 @@ class SampleStream:
     image_shape: tuple[int, int, int]
     has_variants: bool
     batches: Callable[[bool], Iterator[Batch]]
+    encoded: Callable[[], Iterator[EncodedBatch]]
     has_frames: bool = False
     has_extra: bool = False
 
@@ -57,10 +69,12 @@ class Format(Protocol):
     """Writes one kind of file. The same batches and options give the same bytes.
 
     ``suffix`` is what its files are called, ``other_suffixes`` are names that mean the same; all lower case.
+    ``encoded`` says that images are in it as they are stored, and not as numbers.
     """
 
     suffix: str
     other_suffixes: tuple[str, ...]
+    encoded: bool
 
     def write(self, samples: SampleStream, target: Path, options: ExportOptions) -> None:
         """Write ``target``, a path in an existing folder, holding one batch in memory at a time.
@@ -70,3 +84,15 @@ class Format(Protocol):
             ConfigError: the images cannot be normalised as asked.
         """
         ...
+
+
+def refuse_normalization(name: str, options: ExportOptions) -> None:
+    """Accept options that a format of encoded images can follow.
+
+    Raises:
+        ConfigError: normalised pixels are asked for.
+    """
+    if options.normalization != "none":
+        raise ConfigError(
+            f"{name} keeps images encoded, {options.normalization} pixels do not fit; normalise on loading"
+        )

@@ -20,6 +20,7 @@ class CsvFile:
 
     suffix = ".csv"
     other_suffixes: tuple[str, ...] = ()
+    encoded = False
 
     def write(self, samples: SampleStream, target: Path, options: ExportOptions) -> None:
         """Write a CSV file.

@@ -18,6 +18,7 @@ class Hdf5File:
 
     suffix = ".h5"
     other_suffixes: tuple[str, ...] = (".hdf5",)
+    encoded = False
 
     def write(self, samples: SampleStream, target: Path, options: ExportOptions) -> None:
         """Write an HDF5 file.

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from image_assets.formats.base import ExportOptions, SampleStream
 from image_assets.formats.publishing import published_whole
-from image_assets.formats.rows import EXTRA, column_names, iter_rows
+from image_assets.formats.rows import iter_objects
 
 
 class JsonFile:
@@ -17,6 +17,7 @@ class JsonFile:
 
     suffix = ".json"
     other_suffixes: tuple[str, ...] = ()
+    encoded = False
 
     def write(self, samples: SampleStream, target: Path, options: ExportOptions) -> None:
         """Write a JSON file.
@@ -25,13 +26,9 @@ class JsonFile:
             OSError: the file cannot be written.
             ConfigError: the images cannot be normalised as asked.
         """
-        names = column_names(samples, options)
         with published_whole(target) as part, part.open("w", encoding="utf-8", newline="") as file:
             separator = "[\n"
-            for row in iter_rows(samples, options):
-                values = dict(zip(names, row, strict=True))
-                if values.get(EXTRA) is not None:
-                    values[EXTRA] = json.loads(values[EXTRA])
+            for values in iter_objects(samples, options):
                 file.write(separator)
                 file.write(json.dumps(values, ensure_ascii=False, separators=(",", ":")))
                 separator = ",\n"

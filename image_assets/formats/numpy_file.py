@@ -25,6 +25,7 @@ class NumpyFile:
 
     suffix = ".npz"
     other_suffixes: tuple[str, ...] = ()
+    encoded = False
 
     def write(self, samples: SampleStream, target: Path, options: ExportOptions) -> None:
         """Write a .npz file; the samples are gone through once for each array, with pixels once.

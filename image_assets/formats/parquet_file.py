@@ -28,6 +28,7 @@ class ParquetFile:
 
     suffix = ".parquet"
     other_suffixes: tuple[str, ...] = ()
+    encoded = False
 
     def write(self, samples: SampleStream, target: Path, options: ExportOptions) -> None:
         """Write a Parquet file, one row group a batch.

@@ -1,5 +1,6 @@
 """The rows of table formats: which columns users see, and what they are called."""
 
+import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -41,6 +42,20 @@ def iter_rows(samples: SampleStream, options: ExportOptions) -> Iterator[tuple[A
         if batch.images is not None:
             values.append(_nested_lists(batch.images, options))
         yield from zip(*values, strict=True)
+
+
+def iter_objects(samples: SampleStream, options: ExportOptions) -> Iterator[dict[str, Any]]:
+    """Yield each sample as what JSON writes: ``extra`` as an object, ``image_array`` as nested lists.
+
+    Raises:
+        ConfigError: the images cannot be normalised as asked.
+    """
+    names = column_names(samples, options)
+    for row in iter_rows(samples, options):
+        values = dict(zip(names, row, strict=True))
+        if values.get(EXTRA) is not None:
+            values[EXTRA] = json.loads(values[EXTRA])
+        yield values
 
 
 def _nested_lists(images: NDArray[np.uint8], options: ExportOptions) -> Iterator[Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from image_assets.core.errors import ConfigError, DatasetError, StoreError
 from image_assets.formats import find_format, format_for_path
-from image_assets.formats.base import Batch, ExportOptions, Format, Normalization, SampleStream
+from image_assets.formats.base import Batch, EncodedBatch, ExportOptions, Format, Normalization, SampleStream
 from image_assets.pipeline.reading import Dataset, open_dataset
 from image_assets.storage import layout
 from image_assets.storage.indexes import latest_index, read_index_head
@@ -121,6 +121,10 @@ def sample_stream(dataset: Dataset) -> SampleStream:
         for rows in dataset.row_batches(batch_images if with_images else _BATCH_ROWS):
             yield Batch(rows, dataset.images(rows) if with_images else None)
 
+    def encoded() -> Iterator[EncodedBatch]:
+        for rows in dataset.row_batches(_BATCH_IMAGES):
+            yield EncodedBatch(rows, dataset.encoded(rows))
+
     return SampleStream(
         dataset=dataset.head.dataset,
         digest=dataset.digest,
@@ -128,6 +132,7 @@ def sample_stream(dataset: Dataset) -> SampleStream:
         image_shape=shape,
         has_variants=dataset.has_variants,
         batches=batches,
+        encoded=encoded,
         has_frames=dataset.has_frames,
         has_extra=dataset.has_extra,
     )

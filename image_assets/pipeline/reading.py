@@ -216,6 +216,16 @@ class Dataset:
             pixels[position] = image
         return pixels if pixels is not None else np.empty((0, *self.image_shape), np.uint8)
 
+    def encoded(self, rows: pa.Table) -> list[bytes]:
+        """Return the images of index rows (segment, row) encoded as they are stored, in the order of the rows.
+
+        Raises:
+            StoreError: a segment is damaged or gone.
+        """
+        places = list(zip(rows["segment"].to_pylist(), rows["row"].to_pylist(), strict=True))
+        found = {place: self._images.encoded(*place) for place in sorted(places)}
+        return [found[place] for place in places]
+
     def close(self) -> None:
         """Close the files and forget what is mapped; reading again opens them again."""
         self._images.close()

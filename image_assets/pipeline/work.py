@@ -8,15 +8,15 @@ from typing import Any
 import pyarrow as pa
 
 from image_assets.core.errors import DecodeError, SourceFileError, VanishedError
-from image_assets.core.extensions import promises_other_format
 from image_assets.core.forgetting import forgotten_mark
-from image_assets.core.manifest import MANIFEST_SCHEMA, Counts
+from image_assets.core.manifest import Counts
 from image_assets.core.planning import KEPT, is_reencoded, way_of
 from image_assets.core.sample import FAILED, OK
 from image_assets.engines.base import Beat
 from image_assets.pipeline.claims import Claim
 from image_assets.pipeline.outputs import Row, StoredOutputs, made_outputs
 from image_assets.pipeline.recipe import renderer_for
+from image_assets.pipeline.task_rows import TaskRows, rows_of
 from image_assets.pipeline.tasks import Known, RunContext, Task, TaskResult
 from image_assets.sources import build_source
 from image_assets.sources.base import PrefetchingSource
@@ -47,9 +47,8 @@ class Preprocessor:
         if self._tools is None:
             self._tools = _Tools(self._context)
         batch = _Batch(self._tools, self._context, self._known, task)
-        works = task.work.to_pylist()
-        batch.prefetch(works)
-        for position, work in enumerate(works):
+        batch.prefetch(task.work)
+        for position, work in enumerate(rows_of(task.work)):
             beat(position)
             batch.take(work)
         return batch.result(time.monotonic() - started_at)
@@ -107,7 +106,7 @@ class _Batch:
     task: Task
     # What decoding would come to, when that was seen already.
     verdict: DecodeError | None = None
-    rows: list[Row] = field(default_factory=list)
+    rows: TaskRows = field(default_factory=TaskRows)
     waiting: dict[str, tuple[SegmentImage, list[Row]]] = field(default_factory=dict)
     waiting_bytes: int = 0
     claimed: set[str] = field(default_factory=set)
@@ -116,11 +115,11 @@ class _Batch:
     vanished: int = 0
     lost: int = 0
 
-    def prefetch(self, works: list[Row]) -> None:
+    def prefetch(self, works: pa.Table) -> None:
         """Let a source that can begin to read what will be read: all whose outputs are not known to exist."""
         if isinstance(self.tools.source, PrefetchingSource):
             find = self.known.contents.find
-            reads = [work for work in works if work["sha256"] is None or find(work["sha256"]) is None]
+            reads = (work for work in rows_of(works) if work["sha256"] is None or find(work["sha256"]) is None)
             images = [(work["key"], work["locator"]) for work in reads]
             self.tools.source.prefetch(images, max_bytes=self.context.settings.limits.max_file_bytes)
 
@@ -144,19 +143,15 @@ class _Batch:
         live, processed = self._was_known(row["sha256"])
         how = way_of(work, row["sha256"], live=live)
         self.totals["reencoded"] += not processed and is_reencoded(work, row["sha256"])
-        self.rows.append(row)
+        self.rows.append(row, final=not self.waiting)
         self.totals[how] += 1
         # A failure that was known and stays is no news of this run; one that was tried again is.
         self.totals["failed"] += row["status"] == FAILED and (how != KEPT or self.totals["decoded"] > decoded)
 
     def result(self, busy_sec: float) -> TaskResult:
         self._flush()
-        for row in self.rows:
-            if row["status"] == OK and promises_other_format(row["key"], row["raw_format"]):
-                row["flags"] = sorted({*row["flags"], "wrong_extension"})
-        rows = pa.Table.from_pylist(self.rows, schema=MANIFEST_SCHEMA)
         totals = Counts(**self.totals)
-        return TaskResult(rows, totals, self.vanished, busy_sec, self.lost, tuple(self.deferred))
+        return TaskResult(self.rows.table(), totals, self.vanished, busy_sec, self.lost, tuple(self.deferred))
 
     def _process(self, work: Row, row: Row) -> None:
         """Fill in the row.

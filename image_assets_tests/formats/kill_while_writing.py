@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from image_assets.formats import FORMATS
-from image_assets.formats.base import Batch, ExportOptions
+from image_assets.formats.base import Batch, EncodedBatch, ExportOptions
 from image_assets_tests.datasets import pictures, stream_of
 
 
@@ -21,7 +21,13 @@ def main(name: str, target: Path) -> None:
                 os.kill(os.getpid(), signal.SIGKILL)
             yield batch
 
-    FORMATS[name].write(replace(stream, batches=batches), target, ExportOptions(image_array=True))
+    def encoded() -> Iterator[EncodedBatch]:
+        for number, batch in enumerate(stream.encoded()):
+            if number == 2:
+                os.kill(os.getpid(), signal.SIGKILL)
+            yield batch
+
+    FORMATS[name].write(replace(stream, batches=batches, encoded=encoded), target, ExportOptions(image_array=True))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,8 @@ def write_all(folder: Path) -> dict[str, bytes]:
     """Write every format and return the files' bytes."""
     for name, kind in FORMATS.items():
         stream = stream_of(awkward_pictures(), Look(variants=1))
-        kind.write(stream, folder / name, ExportOptions(image_array=True, normalization="0-1"))
+        normalization = "none" if kind.encoded else "0-1"
+        kind.write(stream, folder / name, ExportOptions(image_array=True, normalization=normalization))
     return {name: (folder / name).read_bytes() for name in FORMATS}
 
 
