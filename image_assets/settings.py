@@ -276,7 +276,10 @@ class Settings(_Section):
     def _fetching_ends_before_its_worker(self) -> "Settings":
         limit_s = self.limits.max_decode_s
         for part in (self.source, *self.source.parts):
-            if part.kind == "urls" and part.http.timeout_s >= limit_s:
+            # An `auto` source that may turn out to be a list of URLs counts as well.
+            listed = part.path.lower().endswith((".txt", ".csv")) or "http" in part.model_fields_set
+            fetched = part.kind == "urls" or (part.kind == "auto" and listed)
+            if fetched and part.http.timeout_s >= limit_s:
                 raise ValueError(
                     f"source.http.timeout_s ({part.http.timeout_s:g}) must be less than limits.max_decode_s "
                     f"({limit_s:g}), after which the worker itself is stopped"
@@ -393,7 +396,7 @@ def _one_line(error: ValidationError) -> str:
         what = item["msg"].removeprefix("Value error, ")
         if item["type"] == "extra_forbidden":
             what = f"unknown setting; known here: {', '.join(_known_settings(item['loc'][:-1]))}"
-        elif item["type"] != "missing":
+        elif item["type"] != "missing" and not isinstance(item["input"], Mapping | BaseModel):
             what += f" (found {item['input']!r})"
         parts.append(f"{where}: {what}")
     return "; ".join(parts)

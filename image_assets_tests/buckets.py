@@ -11,16 +11,17 @@ import boto3
 
 from image_assets.settings import Settings
 from image_assets_tests.images import make_settings_for
-from image_assets_tests.proxy import Proxy, proxy_before
+from image_assets_tests.proxy import Trouble, proxy_before
 from image_assets_tests.servers import SECRET, Server, s3_client
 
 
 @dataclass(frozen=True, slots=True)
 class WatchedBucket:
-    """What a test does goes to the server; what the platform does goes through the ``proxy``."""
+    """What a test does goes to the server; what the platform does goes through the ``proxy``: see ``trouble``."""
 
     server: Server
-    proxy: Proxy
+    proxy: Server
+    trouble: Trouble
     bucket: str
     queue_url: str
     objects: Any
@@ -37,7 +38,7 @@ class WatchedBucket:
     def settings(self, folder: Path, **overrides: Any) -> Settings:
         """Return settings of a dataset over ``in/`` that follows the queue."""
         trigger = {"sqs": self.sqs, **overrides.pop("trigger", {})}
-        source = {"path": f"s3://{self.bucket}/in?endpoint_url={self.proxy.endpoint}", **overrides.pop("source", {})}
+        source = {"path": self.proxy.url(self.bucket, "in"), **overrides.pop("source", {})}
         return make_settings_for(folder, source=source, trigger=trigger, **overrides)
 
     @property
@@ -81,8 +82,9 @@ def watched_bucket(server: Server) -> Iterator[WatchedBucket]:
     objects.put_bucket_notification_configuration(
         Bucket=bucket, NotificationConfiguration={"QueueConfigurations": [told]}
     )
-    with proxy_before(server.endpoint) as proxy:
-        yield WatchedBucket(server, proxy, bucket, queue_url, objects, queue)
+    trouble = Trouble()
+    with proxy_before(server, trouble) as proxy:
+        yield WatchedBucket(server, proxy, trouble, bucket, queue_url, objects, queue)
 
 
 def notification(bucket: str, quoted_key: str) -> str:

@@ -1,14 +1,20 @@
 """Fixtures for all tests: folders of real image files, settings for them."""
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from image_assets.settings import Settings
+from image_assets_tests.gcs_writes import with_writes
 from image_assets_tests.images import make_settings_for
 from image_assets_tests.servers import Server, azure_server, gcs_server, s3_server
+
+# Who starts the tests in the background has told them, and with them every program they start, to ignore Ctrl-C.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -52,7 +58,7 @@ def azure_session() -> Iterator[Server]:
 @pytest.fixture(scope="session")
 def gcs_session() -> Iterator[Server]:
     """A server that speaks like Google's for all tests of this process."""
-    with gcs_server() as server:
+    with gcs_server() as emulator, with_writes(emulator) as server:
         yield server
 
 
@@ -70,7 +76,7 @@ def azure(azure_session: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
 
 @pytest.fixture
 def gcs(gcs_session: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
-    """A server that speaks like Google's; it wants no credentials."""
+    """A server that speaks like Google's, as far as ``gcs_writes`` says; it wants no credentials."""
     return _known(gcs_session, monkeypatch)
 
 

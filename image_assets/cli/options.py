@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from image_assets.core.errors import ConfigError
-from image_assets.settings import Settings, SourceSettings, dataset_name_for, is_url, load_settings, make_settings
-from image_assets.sources import kind_of
+
+if TYPE_CHECKING:
+    from image_assets.settings import Settings
 
 SAMPLE_SETTINGS = Path("data/datasets/photos.yaml")
 
@@ -16,7 +17,10 @@ SAMPLE_SETTINGS = Path("data/datasets/photos.yaml")
 def dataset_options(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options that say which dataset, and what of its settings to override."""
     options = [
-        click.option("--input", "input_dir", metavar="PLACE", help="Raw images: folder, bucket, archive or table."),
+        click.option("--input", "input_dir", metavar="PLACE",
+                     help="Raw images: folder, bucket, archive, table or list of URLs."),
+        click.option("--kind", metavar="KIND",
+                     help="What --input is, where it does not show: folder, archives, tables, huggingface, urls."),
         click.option("--config", metavar="YAML", help=f"Settings file [default without --input: {SAMPLE_SETTINGS}]."),
         click.option("--store", metavar="URL", help="Folder or URL where everything is kept."),
         click.option("--preset", metavar="NAME", help="Settings to start from: zenml-tutorial or remux."),
@@ -38,8 +42,11 @@ deletes_option = click.option(
 )
 
 
-def settings_from(options: dict[str, Any]) -> Settings:
-    """Return the settings that the options name: a file's, a bare folder's, or the sample dataset's."""
+def settings_from(options: dict[str, Any]) -> "Settings":
+    """Return the settings that the options name: a file's, a bare place's, or the sample dataset's."""
+    # Imported where they are used, as everywhere in the program: its help must not wait for them.
+    from image_assets.settings import load_settings
+
     overrides = _overrides(options)
     config = options["config"]
     if config is None and options["input_dir"] is None:
@@ -48,10 +55,19 @@ def settings_from(options: dict[str, Any]) -> Settings:
         config = str(SAMPLE_SETTINGS)
     if config is not None:
         return load_settings(Path(config), overrides)
+    return _settings_of_place(options, overrides)
+
+
+def _settings_of_place(options: dict[str, Any], overrides: dict[str, Any]) -> "Settings":
+    from image_assets.settings import SourceSettings, dataset_name_for, is_url, make_settings
+    from image_assets.sources import kind_of
+
     place = _absolute(options["input_dir"]) or ""
-    if not is_url(place) and not Path(place).is_dir() and kind_of(SourceSettings(path=place)) == "folder":
-        what = "is a file, not a folder" if Path(place).exists() else "does not exist"
-        raise ConfigError(f"--input {options['input_dir']} {what}; name the folder that holds the images")
+    if not is_url(place):
+        if not Path(place).exists():
+            raise ConfigError(f"--input {options['input_dir']} does not exist; correct it")
+        if not Path(place).is_dir() and kind_of(SourceSettings(path=place, kind=options["kind"] or "auto")) == "folder":
+            raise ConfigError(f"--input {options['input_dir']} is a file, not a folder, archive, table or list of URLs")
     name = dataset_name_for(place if is_url(place) else Path(place))
     content = {"name": name, "source": {"path": place}, "store": f"data/store/{name}"}
     settings = make_settings(content, base=Path.cwd(), overrides=overrides, origin="command line")
@@ -69,7 +85,7 @@ def _overrides(options: dict[str, Any]) -> dict[str, Any]:
     size = options["image_size"]
     found: dict[str, Any] = {
         "preset": options["preset"],
-        "source": {"path": _absolute(options["input_dir"])},
+        "source": {"path": _absolute(options["input_dir"]), "kind": options["kind"]},
         "store": _absolute(options["store"]),
         "image": {"width_px": size, "height_px": size},
         "augment": {"variants": _variants(options["augment"])},
@@ -81,6 +97,8 @@ def _overrides(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _absolute(path: str | None) -> str | None:
+    from image_assets.settings import is_url
+
     # A path on the command line starts from here, one in a settings file from that file.
     if path is None or is_url(path):
         return path

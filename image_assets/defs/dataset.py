@@ -4,13 +4,14 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from image_assets.defs.index_assets import feature_vectors_asset, training_index_asset
+from image_assets.defs.index_assets import export_asset, feature_vectors_asset, training_index_asset
 from image_assets.defs.listing_asset import raw_listing_asset
 from image_assets.defs.listing_checks import listing_checks
 from image_assets.defs.names import names_of
 from image_assets.defs.s3_resource import use_s3_resource
 from image_assets.defs.sensor import source_sensor
 from image_assets.defs.shards_asset import image_shards_asset
+from image_assets.pipeline.shard_exports import is_sharded
 from image_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def dataset_definitions(settings: Settings, s3: "S3Resource | None" = None) -> d
     assembled = [training_index_asset(settings, names)]
     if settings.features.extractor != "none":
         assembled.append(feature_vectors_asset(settings, names))
+    assembled += [export_asset(settings, names, name) for name in settings.exports if is_sharded(name)]
     shards = image_shards_asset(settings, names)
     return dg.Definitions(
         assets=[raw_listing_asset(settings, names), shards, *assembled],

@@ -7,12 +7,13 @@ import dagster as dg
 from image_assets.checks import INDEX_CHECKS, VECTOR_CHECKS
 from image_assets.checks.base import Verdict
 from image_assets.defs.instance_events import check_specs, plain_failures, severity
-from image_assets.defs.metadata import index_columns, index_metadata, vector_metadata
+from image_assets.defs.metadata import export_metadata, index_columns, index_metadata, vector_metadata
 from image_assets.defs.names import Names
 from image_assets.pipeline.embedding import build_vectors
 from image_assets.pipeline.exporting import write_exports
 from image_assets.pipeline.indexing import build_index
 from image_assets.pipeline.logs import pipeline_log
+from image_assets.pipeline.shard_exports import is_sharded, write_shard_exports
 from image_assets.settings import Settings
 from image_assets.storage.identity import open_store
 
@@ -33,7 +34,8 @@ def training_index_asset(settings: Settings, names: Names) -> dg.AssetsDefinitio
     def training_index(context: dg.AssetExecutionContext) -> dg.MaterializeResult:  # type: ignore[type-arg]
         with plain_failures(), pipeline_log(settings):
             report = build_index(settings)
-            written = write_exports(open_store(settings), settings.exports)
+            whole = [name for name in settings.exports if not is_sharded(name)]
+            written = write_exports(open_store(settings), whole)
         context.log.info("index %s: %s", report.head.number, report.why or "published")
         return dg.MaterializeResult(
             metadata={**index_metadata(report), "exports_written": written},
@@ -66,6 +68,32 @@ def feature_vectors_asset(settings: Settings, names: Names) -> dg.AssetsDefiniti
         )
 
     return feature_vectors
+
+
+def export_asset(settings: Settings, names: Names, name: str) -> dg.AssetsDefinition:
+    """Return the asset of an export of one file a shard; only files of changed shards are written."""
+
+    @dg.asset(
+        key=names.export(name),
+        deps=[names.training_index],
+        group_name=settings.name,
+        description=f"The images of the index as {name}: one file a shard, `exports/{name}/` in `{settings.store}`.",
+        kinds={name},
+        pool=f"{settings.name}_{name}",
+    )
+    def export() -> dg.MaterializeResult:  # type: ignore[type-arg]
+        with plain_failures():
+            report = write_shard_exports(open_store(settings), name)
+        return dg.MaterializeResult(
+            metadata=export_metadata(report), data_version=dg.DataVersion(export_version(name, report.index.digest))
+        )
+
+    return export
+
+
+def export_version(name: str, index_digest: str) -> str:
+    """Return the data version of an export of an index."""
+    return f"{name}-{index_digest[:32]}"
 
 
 def vector_version(settings: Settings, index_digest: str) -> str:

@@ -12,6 +12,7 @@ from image_assets.pipeline.embedding import VectorReport
 from image_assets.pipeline.indexing import IndexReport
 from image_assets.pipeline.metrics import run_metrics
 from image_assets.pipeline.preprocess import ShardReport
+from image_assets.pipeline.shard_exports import ShardExport
 from image_assets.settings import Settings
 
 _SHOWN_FAILURES = 20
@@ -46,6 +47,18 @@ def index_metadata(report: IndexReport) -> dict[str, Any]:
         "shards": len(head.commits),
         "published_now": report.published,
         "note": report.why or "published",
+    }
+
+
+def export_metadata(report: ShardExport) -> dict[str, Any]:
+    """Return what an export holds and what was written of it."""
+    return {
+        "dagster/row_count": report.index.rows,
+        "files": report.files,
+        "files_written": report.written,
+        "written_bytes": report.written_bytes,
+        "index_number": report.index.number,
+        "index_digest": report.index.digest,
     }
 
 

@@ -39,6 +39,10 @@ class Names:
         """One vector a row of the index."""
         return dg.AssetKey([self.dataset, "feature_vectors"])
 
+    def export(self, format_name: str) -> dg.AssetKey:
+        """One file a shard in a format."""
+        return dg.AssetKey([self.dataset, format_name])
+
     @property
     def update_job(self) -> str:
         """Brings a range of shards up to date, then what is assembled from them."""

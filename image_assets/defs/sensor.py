@@ -10,7 +10,7 @@ from image_assets.checks.base import Verdict
 from image_assets.core.errors import ImageAssetsError, SourceError
 from image_assets.core.index import combine_data_versions
 from image_assets.defs.attempts import Cursor, short_version
-from image_assets.defs.index_assets import vector_version
+from image_assets.defs.index_assets import export_version, vector_version
 from image_assets.defs.instance_events import (
     MATERIALIZED,
     OBSERVED,
@@ -24,6 +24,7 @@ from image_assets.defs.names import DATASET_TAG, LISTING_TAG, Names
 from image_assets.pipeline.bucket_events import event_place, follow_events
 from image_assets.pipeline.detect import PLAIN_RUN, State, look, refuse_loss
 from image_assets.pipeline.listing_snapshots import Look, list_in_time, look_again, remove_old_listings
+from image_assets.pipeline.shard_exports import is_sharded
 from image_assets.settings import Settings
 
 _RANGE_START = "dagster/asset_partition_range_start"
@@ -191,7 +192,7 @@ def _wanted_shards(instance: dg.DagsterInstance, state: State, names: Names) -> 
 
 
 def _wanted_assembly(instance: dg.DagsterInstance, state: State, names: Names) -> dict[str, str]:
-    """Return which of index and vectors do not follow the last commits."""
+    """Return which of index, vectors and exports do not follow the last commits."""
     settings, index = state.settings, state.index
     if not state.heads:
         return {}
@@ -203,16 +204,20 @@ def _wanted_assembly(instance: dg.DagsterInstance, state: State, names: Names) -
         expected = vector_version(settings, index.digest) if index is not None else version
         if wanted or recorded_version(instance, names.feature_vectors) != expected:
             wanted["feature_vectors"] = expected
+    for name in filter(is_sharded, settings.exports):
+        expected = export_version(name, index.digest) if index is not None else version
+        if "training_index" in wanted or recorded_version(instance, names.export(name)) != expected:
+            wanted[name] = expected
     return wanted
 
 
 def _active_runs(instance: dg.DagsterInstance, names: Names) -> tuple[dg.DagsterRun, ...]:
     """Return the runs of this dataset that are under way, also those that a person or a backfill started."""
-    ours = {names.image_shards, names.training_index, names.feature_vectors}
     return tuple(
         run
         for run in instance.get_runs(dg.RunsFilter(statuses=_ACTIVE))
-        if run.job_name in (names.update_job, names.assemble_job) or ours & (run.asset_selection or set())
+        if run.job_name in (names.update_job, names.assemble_job)
+        or any(key.path[0] == names.dataset for key in run.asset_selection or ())
     )
 
 

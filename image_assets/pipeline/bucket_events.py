@@ -2,7 +2,6 @@
 
 import re
 import time
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from image_assets.pipeline.listing_snapshots import Look, list_in_time, newest_l
 from image_assets.settings import Settings, SourceSettings, SqsSettings
 from image_assets.sources import kind_of
 from image_assets.sources.names import image_extensions, may_be_image
+from image_assets.sources.object_names import is_hidden, key_of
 from image_assets.sources.objects import ObjectMeta, Objects
 from image_assets.storage.identity import open_store
 from image_assets.storage.listings import ListingHead, read_listing
@@ -28,7 +28,6 @@ from image_assets.storage.store import Store
 # An answer takes 10 to 100 ms: 10,000 objects are looked at in 6 to 60 s.
 _LOOKERS = 16
 _LOOKED_AT_ONCE = 256
-_HIDDEN = re.compile(r"(^|/)\.")
 _ENDING = re.compile(r"[^/]\.[^/]*$")
 
 
@@ -43,7 +42,7 @@ class _Place:
         """Return the path of an object below the prefix, None when it lies elsewhere or is no candidate."""
         start = f"{self.url.prefix}/" if self.url.prefix else ""
         path = bucket_path.removeprefix(start)
-        if not bucket_path.startswith(start) or not path or path.endswith("/") or _HIDDEN.search(path):
+        if not bucket_path.startswith(start) or not path or path.endswith("/") or is_hidden(path):
             return None
         return path if may_be_image(path.rsplit("/", 1)[-1], image_extensions(self.source)) else None
 
@@ -178,9 +177,9 @@ def _next_head(newest: ListingHead, edited: Listing) -> ListingHead:
 def _edited(listing: Listing, source: SourceSettings, found: Mapping[str, ObjectMeta | None]) -> Listing | None:
     """Return a listing with some objects as they were found, the same one when nothing differs.
 
-    None when a name is spelled like another in NFC: then which of them has it is for a listing of all to say.
+    None when a name wants the key of another: then which of them has it is for a listing of all to say.
     """
-    keys = {path: f"{source.prefix}{unicodedata.normalize('NFC', path)}" for path in found}
+    keys = {path: f"{source.prefix}{key_of(path)}" for path in found}
     wanted = pa.array(sorted(keys.values()), pa.string())
     pieces = [piece.filter(pc.is_in(piece["key"], value_set=wanted)) for piece in listing.pieces()]
     held = {row["key"]: row for piece in pieces for row in piece.to_pylist()}
@@ -204,7 +203,7 @@ def _is_of_other(row: Mapping[str, Any] | None, path: str) -> bool:
 
 
 def _locator(path: str) -> bytes | None:
-    return None if unicodedata.normalize("NFC", path) == path else path.encode()
+    return None if key_of(path) == path else path.encode()
 
 
 def _is_listed(path: str, meta: ObjectMeta) -> bool:
@@ -213,7 +212,7 @@ def _is_listed(path: str, meta: ObjectMeta) -> bool:
 
 
 def _listed(prefix: str, present: Mapping[str, tuple[str, int]]) -> pa.Table:
-    units = [unicodedata.normalize("NFC", path) for path in present]
+    units = [key_of(path) for path in present]
     versions, sizes = [version for version, _ in present.values()], [size for _, size in present.values()]
     # A key's bucket is that of the path without the source's prefix.
     rows = make_listing([f"{prefix}{unit}" for unit in units], versions, sizes, map(_locator, present), units)

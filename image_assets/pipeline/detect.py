@@ -232,7 +232,8 @@ def refuse_loss(state: State) -> None:
     if not listing.num_rows:
         others = f" ({listing.ignored} files of other kinds)" if listing.ignored else ""
         where = state.settings.source.path
-        raise SourceError(f"source {where} holds no image{others}; put images there or correct source.path")
+        kind = ", or say with source.kind (--kind) what they are" if others else ""
+        raise SourceError(f"source {where} holds no image{others}; put images there or correct source.path{kind}")
 
 
 def refuse_vanished(state: State, gone: int) -> None:

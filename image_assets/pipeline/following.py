@@ -1,9 +1,13 @@
 """What follows every new index: vectors and exports, each doing only what changed."""
 
+from collections.abc import Sequence
+
 from image_assets.pipeline.embedding import VectorReport, build_vectors
 from image_assets.pipeline.exporting import write_exports
+from image_assets.pipeline.shard_exports import ShardExport, is_sharded, write_shard_exports
 from image_assets.settings import Settings
 from image_assets.storage.identity import open_store
+from image_assets.storage.store import Store
 
 
 def follow_index(settings: Settings, *, rejudge: bool) -> VectorReport | None:
@@ -17,5 +21,18 @@ def follow_index(settings: Settings, *, rejudge: bool) -> VectorReport | None:
     """
     wanted = settings.features.extractor != "none"
     vectors = build_vectors(settings, rejudge=rejudge) if wanted else None
-    write_exports(open_store(settings), settings.exports)
+    write_all_exports(open_store(settings), settings.exports)
     return vectors
+
+
+def write_all_exports(store: Store, names: Sequence[str]) -> list[ShardExport]:
+    """Bring every export in line with the newest index; return what became of those with a file a shard.
+
+    Raises:
+        ConfigError: a format does not exist.
+        DatasetError: nothing was published in the store.
+        StoreError: the store does not answer or is damaged.
+        OSError: there is no room for a file.
+    """
+    write_exports(store, [name for name in names if not is_sharded(name)])
+    return [write_shard_exports(store, name) for name in names if is_sharded(name)]

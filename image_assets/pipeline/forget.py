@@ -21,7 +21,7 @@ from image_assets.pipeline.erasing_copies import (
     remove_leftovers,
     remove_listings,
 )
-from image_assets.pipeline.exporting import write_exports
+from image_assets.pipeline.following import write_all_exports
 from image_assets.pipeline.verify import newest_num_shards
 from image_assets.settings import Settings
 from image_assets.sources import build_source
@@ -106,7 +106,7 @@ def forget_images(settings: Settings, names: Sequence[str]) -> ForgetReport:
             remove_leftovers(store)
     if unfinished and latest_index(store):
         # These take the store for themselves.
-        write_exports(store, settings.exports)
+        write_all_exports(store, settings.exports)
     with alone(store, wait=True):
         done = [_finish(store, path) for path in unfinished]
     return _report(settings, store, unfinished, done)

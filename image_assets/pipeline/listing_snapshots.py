@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from image_assets.core.errors import SourceError
 from image_assets.core.listing import Listing
 from image_assets.settings import Settings, SourceSettings
 from image_assets.sources import build_source
@@ -72,7 +73,13 @@ def list_in_time(settings: Settings, partial: str | None, now: float, *, keep: b
         under_way = _UnderWay.find(settings, partial, now)
         if under_way.is_complete:
             return under_way.assembled()
-        listing = under_way.go_on(source, started_at + box_s)
+        try:
+            listing = under_way.go_on(source, started_at + box_s)
+        except SourceError:
+            if not settings.source.parts:
+                raise
+            # Which of several sources cannot be seen, and that the others can, is told by a listing in one go.
+            return Look(source.list())
         if listing is None:
             return Look(None, partial=under_way.name, note=under_way.note)
         # Nothing at all: what else lies there is told by a listing in one go, which is short then.

@@ -186,15 +186,20 @@ class Dataset:
         check_normalization(normalization, self.image_shape[2])
         return self._batches(batch_size, names, normalization)
 
-    def row_batches(self, batch_size: int, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+    def row_batches(
+        self, batch_size: int, columns: Sequence[str] | None = None, *, buckets: tuple[int, int] | None = None
+    ) -> Iterator[pa.Table]:
         """Yield all rows in order, ``batch_size`` together and the rest last, without pixels.
+
+        Args:
+            buckets: those of these buckets alone, from the first up to and not including the second.
 
         Raises:
             DatasetError: there is no such column.
             StoreError: the index is damaged.
         """
         names = self._known(columns)
-        return cut_tables(self._pieces(max(batch_size, PIECE_ROWS), names), batch_size)
+        return cut_tables(self._pieces(max(batch_size, PIECE_ROWS), names, buckets), batch_size)
 
     def images(self, rows: pa.Table) -> NDArray[np.uint8]:
         """Return the pixels of index rows (segment, row), shape (rows, height, width, channels).
@@ -240,9 +245,9 @@ class Dataset:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def _pieces(self, piece_rows: int, names: list[str]) -> Iterator[pa.Table]:
-        stored = list(dict.fromkeys("variant" if name == FRAME.name else name for name in names))
-        for piece in iter_index(self._store, self.head.number, batch_rows=piece_rows, columns=stored):
+    def _pieces(self, piece_rows: int, names: list[str], buckets: tuple[int, int] | None = None) -> Iterator[pa.Table]:
+        stored = list(dict.fromkeys("variant" if name == FRAME.name else name for name in [*names, "bucket"]))
+        for piece in iter_index(self._store, self.head.number, batch_rows=piece_rows, columns=stored, buckets=buckets):
             yield select_columns(piece, names, self.head.outputs_a_frame)
 
     def _batches(

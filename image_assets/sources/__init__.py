@@ -13,7 +13,7 @@ def build_source(settings: SourceSettings) -> Source:
     """Return the source that the settings name.
 
     Raises:
-        ConfigError: there is none of that kind, or it has no columns to take, or the path is a URL of which there is none.
+        ConfigError: there is none of that kind, it has no columns to take, or the path is a URL of which there is none.
     """
     kind = kind_of(settings)
     if kind not in SOURCES:
@@ -40,9 +40,7 @@ def kind_of(settings: SourceSettings) -> str:
         return "urls"
     if is_container(settings.path, TABLE_SUFFIXES):
         return "tables"
-    if is_object_url(settings.path):
-        return "bucket"
-    return "folder"
+    return "bucket" if is_object_url(settings.path) else "folder"
 
 
 def _archives(settings: SourceSettings) -> Source:
@@ -75,6 +73,8 @@ def _huggingface(settings: SourceSettings) -> Source:
 
 
 def _several(settings: SourceSettings) -> Source:
+    if not settings.parts:
+        raise ConfigError("several sources are written as a list of places, each with a path and a prefix")
     from image_assets.sources.several import several_sources
 
     return several_sources(settings, build_source)

@@ -1,6 +1,8 @@
 """The images below a prefix of a bucket: S3, Google Cloud Storage, Azure, and what speaks like them."""
 
-from collections.abc import Iterator, Sequence
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -9,7 +11,8 @@ from image_assets.core.errors import SourceError, SourceFileError, VanishedError
 from image_assets.core.listing import LISTING_SCHEMA, Listing, make_listing
 from image_assets.settings import SourceSettings
 from image_assets.sources.base import RawImage
-from image_assets.sources.names import escaped, image_extensions
+from image_assets.sources.names import image_extensions
+from image_assets.sources.object_names import NO_PATH, key_of, keys_of
 from image_assets.sources.objects import Objects
 from image_assets.sources.prefetch import Ahead, Prefetcher
 from image_assets.sources.spool import ListingBuilder
@@ -19,7 +22,10 @@ _CONNECTIONS = 16
 
 
 class BucketSource:
-    """The images of a bucket. A key is the path below the prefix, NFC; a version is ETag and size."""
+    """The images of a bucket. A version is ETag and size.
+
+    A key is the path below the prefix, NFC; of a name that is no path see :mod:`image_assets.sources.object_names`.
+    """
 
     def __init__(self, settings: SourceSettings) -> None:
         self._objects = Objects(settings.path)
@@ -32,14 +38,19 @@ class BucketSource:
         Raises:
             SourceError: the bucket is missing or cannot be listed.
         """
-        builder, odd = ListingBuilder(), [LISTING_SCHEMA.empty_table()]
-        for objects in self._objects.tables():
+        builder, odd, unseen = ListingBuilder(), [LISTING_SCHEMA.empty_table()], dict[str, str]()
+        for objects in self._objects.tables(unseen):
             images = self._images(objects)
             builder.ignored += objects.num_rows - images.num_rows
             builder.add(images.filter(pc.is_null(images["locator"])))
             odd.append(images.filter(pc.is_valid(images["locator"])))
-        listing, others = builder.finish(), pa.concat_tables(odd)
-        return _with_odd_names(listing, others) if others.num_rows else listing
+        builder.notes += [
+            f"{folder!r} cannot be listed, what the dataset holds of it stays: {why}"
+            for folder, why in sorted(unseen.items())
+        ]
+        listing, others = builder.finish(), pa.concat_tables([*odd, _own_rows(unseen)])
+        starts = tuple(sorted(map(_start_of_keys, unseen)))
+        return replace(_with_odd_names(listing, others) if others.num_rows else listing, unseen=starts)
 
     def list_slices(self, after: bytes | None) -> Iterator[tuple[pa.Table, bytes]]:
         """Yield the images in the order of their names, a slice at a time, each with where to go on after it.
@@ -51,9 +62,8 @@ class BucketSource:
             images = self._images(objects)
             odd = images.filter(pc.is_valid(images["locator"]))
             if odd.num_rows:
-                taken = {key for key in odd["key"].to_pylist() if self._exists(key)}
                 exact = images.filter(pc.is_null(images["locator"]))
-                images = pa.concat_tables([exact, _without_collisions(odd, taken)])
+                images = pa.concat_tables([exact, _with_keys(odd, lambda keys: set(filter(self._exists, keys)))])
             yield images, last.encode()
 
     def read(self, key: str, locator: bytes | None, *, max_bytes: int) -> RawImage:
@@ -89,44 +99,55 @@ class BucketSource:
 
 def _may_be_image(paths: pa.ChunkedArray, extensions: pa.Array) -> pa.ChunkedArray:
     """Return which paths are candidates, as :func:`image_assets.sources.names.may_be_image` does one by one."""
-    ending = pc.utf8_lower(pc.struct_field(pc.extract_regex(paths, r"(?s)[^/]\.(?P<ending>[^./]*)$"), "ending"))
+    names = pc.utf8_rtrim(paths, "/")
+    ending = pc.utf8_lower(pc.struct_field(pc.extract_regex(names, r"(?s)[^/]\.(?P<ending>[^./]*)$"), "ending"))
     return pc.or_(pc.is_null(ending), pc.is_in(ending, value_set=extensions))
 
 
 def _listed(images: pa.Table) -> pa.Table:
+    """Return rows whose key is the path; those with a locator want another one."""
     paths = images["path"]
-    keys = pc.utf8_normalize(paths, "NFC")
-    locators = pc.if_else(pc.equal(keys, paths), pa.scalar(None, pa.binary()), paths.cast(pa.binary()))
-    columns = (keys, images["version"], images["size_bytes"], locators)
+    is_key = pc.equal(pc.utf8_normalize(paths, "NFC"), paths)
+    is_key = pc.and_(is_key, pc.invert(pc.match_substring_regex(paths, NO_PATH)))
+    locators = pc.if_else(is_key, pa.scalar(None, pa.binary()), paths.cast(pa.binary()))
+    columns = (paths, images["version"], images["size_bytes"], locators)
     return make_listing(*(column.to_pylist() for column in columns))
 
 
+def _own_rows(unseen: Mapping[str, str]) -> pa.Table:
+    """Return a row for each folder that cannot be listed, as if it were an object with a slash at the end."""
+    versions = [f"unseen-{hashlib.sha256(why.encode()).hexdigest()[:16]}" for why in unseen.values()]
+    return make_listing(unseen, versions, [0] * len(unseen), [folder.encode() for folder in unseen])
+
+
+def _start_of_keys(folder: str) -> str:
+    """Return what the keys of all below a folder begin with."""
+    return key_of(f"{folder}x").removesuffix("x")
+
+
 def _with_odd_names(listing: Listing, odd: pa.Table) -> Listing:
-    """Return a listing of exact names with those that are not NFC added."""
-    builder, taken = ListingBuilder(), set()
-    builder.ignored = listing.ignored
-    wanted = odd["key"].combine_chunks()
+    """Return a listing of exact names with those added that are not their own keys."""
+    builder = ListingBuilder()
+    builder.ignored, builder.notes = listing.ignored, list(listing.notes)
+
+    def held(keys: set[str]) -> set[str]:
+        wanted = pa.array(sorted(keys), pa.string())
+        return {
+            key for rows in listing.pieces() for key in rows["key"].filter(pc.is_in(rows["key"], wanted)).to_pylist()
+        }
+
     for rows in listing.pieces():
-        taken.update(rows["key"].filter(pc.is_in(rows["key"], value_set=wanted)).to_pylist())
         builder.add(rows)
-    builder.add(_without_collisions(odd, taken))
+    builder.add(_with_keys(odd, held))
     return builder.finish()
 
 
-def _without_collisions(odd: pa.Table, taken: set[str]) -> pa.Table:
-    """Return rows of names that are not NFC in which no two share a key, nor one with an object of that exact name.
-
-    The name that is NFC already has it, else the first in the order of bytes; of the others every byte outside ASCII
-    is written ``%XX``.
+def _with_keys(odd: pa.Table, held: Callable[[set[str]], set[str]]) -> pa.Table:
+    """Return rows of names that are no keys under keys of their own.
 
     Args:
-        taken: those of their keys that are names of objects as they are.
+        held: returns which of some keys are names of objects as they are.
     """
-    taken = set(taken)
     rows = sorted(odd.to_pylist(), key=lambda row: row["locator"])
-    keys = []
-    for row in rows:
-        keys.append(escaped(row["locator"]) if row["key"] in taken else row["key"])
-        taken.add(row["key"])
     others = [[row[name] for row in rows] for name in ("version", "size_bytes", "locator")]
-    return make_listing(keys, *others)
+    return make_listing(keys_of([row["locator"].decode() for row in rows], held), *others)

@@ -12,30 +12,21 @@ from io import BytesIO
 from typing import TypeVar
 from urllib.parse import urljoin
 
-from urllib3 import BaseHTTPResponse, Retry, Timeout
-from urllib3.exceptions import (
-    ConnectTimeoutError,
-    HTTPError,
-    InvalidHeader,
-    LocationParseError,
-    NameResolutionError,
-    NewConnectionError,
-    ReadTimeoutError,
-    SSLError,
-)
+from urllib3 import BaseHTTPResponse, PoolManager, Retry, Timeout
+from urllib3.exceptions import HTTPError, InvalidHeader
 from urllib3.util import parse_url
 
 from image_assets.core.errors import SourceFileError
 from image_assets.settings import HttpSettings
+from image_assets.sources.http_errors import PASSING_CODES, PassingError, status_text, translated
+from image_assets.sources.http_proxy import Proxies, Proxy, refuse_private
 from image_assets.sources.opt_out import opt_out_of
-from image_assets.sources.public_sockets import Limits, limited, public_pool
+from image_assets.sources.public_sockets import Limits, limited, proxy_pool, public_pool
 
 T = TypeVar("T")
 
 _REDIRECTS = 5
 _REDIRECT_CODES = frozenset({301, 302, 303, 307, 308})
-# Answers that another attempt may better.
-_PASSING_CODES = frozenset({408, 425, 429, 500, 502, 503, 504})
 _GONE_CODES = frozenset({404, 410})
 _CHUNK_BYTES = 2**16
 _MOST_WAIT_S = 86_400.0
@@ -74,7 +65,9 @@ class HttpClient:
         self._settings = settings
         # It warns of odd headers with the whole URL, which may hold a signature.
         logging.getLogger("urllib3.connection").setLevel(logging.ERROR)
-        self._pool = public_pool(settings.per_host + 1)
+        self._proxies = Proxies(settings.proxy)
+        # None: without a proxy.
+        self._pools: dict[Proxy | None, PoolManager] = {None: public_pool(settings.per_host + 1)}
         self._lock = threading.Lock()
         # When the next request to a host may begin, in seconds of the monotonic clock.
         self._free_at: dict[str, float] = {}
@@ -129,7 +122,7 @@ class HttpClient:
             try:
                 with limited(limits):
                     return attempt(limits)
-            except _PassingError as error:
+            except PassingError as error:
                 # Drawn, so that workers who were refused together do not come back together.
                 wait_s = error.wait_s or settings.backoff_s * 2**number * random.uniform(0.5, 1.0)  # noqa: S311
                 failure = error
@@ -158,12 +151,16 @@ class HttpClient:
                 if parse_url(url).scheme not in {"http", "https"}:
                     raise SourceFileError("unreadable", "redirected to what is no http or https URL")
         except (HTTPError, TimeoutError, OSError, ValueError) as error:
-            raise _translated(error) from error
+            raise translated(error) from error
         raise SourceFileError("unreadable", f"more than {_REDIRECTS} redirects")
 
     def _request(self, method: str, url: str, limits: Limits, known: Validators | None) -> BaseHTTPResponse:
-        host = parse_url(url).netloc or ""
+        parts = parse_url(url)
+        host = parts.netloc or ""
         self._wait_for_turn(host, limits)
+        proxy = self._proxies.proxy_for(parts)
+        if proxy is not None and not limits.allow_private:
+            refuse_private(parts.host or "")
         headers = {
             "User-Agent": self._settings.user_agent,
             "Accept": "image/*,*/*;q=0.5",
@@ -173,17 +170,23 @@ class HttpClient:
             headers["If-None-Match"] = known.etag
         elif known is not None and known.last_modified:
             headers["If-Modified-Since"] = known.last_modified
-        response = self._pool.urlopen(
+        response = self._pool(proxy).urlopen(
             method, url, headers=headers, timeout=Timeout(total=limits.remaining_s()), redirect=False, retries=False,
             preload_content=False, decode_content=False,
         )  # fmt: skip
-        if response.status in _PASSING_CODES:
+        if response.status in PASSING_CODES:
             _let_go(response)
             wait_s = _asked_wait_s(response)
             with self._lock:
                 self._free_at[host] = max(self._free_at.get(host, 0.0), time.monotonic() + wait_s)
-            raise _PassingError(_status_text(response.status), wait_s)
+            raise PassingError(status_text(response.status), wait_s)
         return response
+
+    def _pool(self, proxy: Proxy | None) -> PoolManager:
+        with self._lock:
+            if proxy is not None and proxy not in self._pools:
+                self._pools[proxy] = proxy_pool(proxy.url, proxy.credentials, self._settings.connections)
+            return self._pools[proxy]
 
     def _wait_for_turn(self, host: str, limits: Limits) -> None:
         """Wait until a host may be asked again.
@@ -203,14 +206,6 @@ class HttpClient:
         agent = self._settings.user_agent.partition(" ")[0].partition("/")[0]
         if directive := opt_out_of(response.headers.getlist("X-Robots-Tag"), agent):
             raise SourceFileError("opted_out", f"X-Robots-Tag: {directive}")
-
-
-class _PassingError(Exception):
-    """An attempt failed in a way that another may not."""
-
-    def __init__(self, text: str, wait_s: float = 0.0) -> None:
-        super().__init__(text)
-        self.wait_s = wait_s
 
 
 def _body(response: BaseHTTPResponse, max_bytes: int) -> bytes:
@@ -240,15 +235,7 @@ def _let_go(response: BaseHTTPResponse) -> None:
 
 def _refuse_status(response: BaseHTTPResponse) -> None:
     if response.status != HTTPStatus.OK:
-        raise SourceFileError("unreadable", _status_text(response.status))
-
-
-def _status_text(status: int) -> str:
-    # Never the server's own words.
-    try:
-        return f"{status} {HTTPStatus(status).phrase}"
-    except ValueError:
-        return f"{status}"
+        raise SourceFileError("unreadable", status_text(response.status))
 
 
 def _asked_wait_s(response: BaseHTTPResponse) -> float:
@@ -262,19 +249,3 @@ def _asked_wait_s(response: BaseHTTPResponse) -> float:
 def _validators(response: BaseHTTPResponse) -> Validators:
     headers = response.headers
     return Validators(headers.get("ETag"), headers.get("Last-Modified"), headers.get("Content-Length"))
-
-
-def _translated(error: Exception) -> Exception:
-    """Return our own error for one of the network's, without its URL, which may hold a signature."""
-    if isinstance(error, SSLError):
-        cause = error.args[0] if error.args else error
-        return SourceFileError("unreadable", f"TLS: {getattr(cause, 'verify_message', None) or 'no connection'}")
-    if isinstance(error, LocationParseError | UnicodeError):
-        return SourceFileError("unreadable", "no URL that can be asked for")
-    if isinstance(error, NameResolutionError):
-        return _PassingError("the host name is not known")
-    if isinstance(error, NewConnectionError):
-        return _PassingError("no connection")
-    if isinstance(error, ConnectTimeoutError | ReadTimeoutError | TimeoutError):
-        return _PassingError("took too long")
-    return _PassingError("the connection broke, or the answer is no HTTP")

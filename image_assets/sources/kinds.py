@@ -1,4 +1,4 @@
-"""What the name of a file, and at most its schema, tells of the kind of source that it is; nothing heavy is imported."""
+"""What the name of a file, and at most its schema, tells of the kind of source it is; nothing heavy is imported."""
 
 import os
 

@@ -25,6 +25,13 @@ _TIMEOUTS: "ClientConfig" = {
     "read_timeout": timedelta(seconds=10),
     "timeout": timedelta(seconds=120),
 }
+# The same of Amazon's own client, which waits up to 1, 2, 4 and 8 s between five attempts; a connection a thread.
+_BOTO_OPTIONS: dict[str, Any] = {
+    "retries": {"mode": "standard", "total_max_attempts": 5},
+    "connect_timeout": 5,
+    "read_timeout": 10,
+    "max_pool_connections": 16,
+}
 # A role's credentials are renewed by boto3 when 15 minutes of them are left.
 _CREDENTIALS_KEPT = timedelta(minutes=5)
 
@@ -58,26 +65,42 @@ def error_text(error: BaseException) -> str:
     said = f"the server answered {answer[1].strip()}" if answer else first
     # How long it took differs each time, and a query may hold a signature.
     said = re.sub(r" in [\d.]+(?:ns|µs|ms|s)\b", "", re.sub(r"(https?://[^\s?]+)\?\S*", r"\1", said))
+    # A name may hold what a terminal would obey.
+    said = re.sub(r"[\x00-\x1f\x7f]", lambda found: repr(found[0])[1:-1], said)
     return f"{said} ({code[1]})" if code else said
 
 
 def s3_client(place: ObjectUrl) -> Any:
-    """Return Amazon's own client, for the little that others cannot do.
+    """Return Amazon's own client, for what others cannot do: names that are no paths, and uploads left unfinished.
 
     Raises:
-        ConfigError: there is no such profile.
+        ConfigError: there is no such profile, or there are no credentials.
     """
     import botocore.client  # type: ignore[import-untyped]
     import botocore.exceptions  # type: ignore[import-untyped]
     import botocore.session  # type: ignore[import-untyped]
 
-    unsigned = botocore.client.Config(signature_version=botocore.UNSIGNED) if place.anonymous else None
     session = botocore.session.Session(profile=place.options.get("profile"))
-    options = {"region_name": place.options.get("region") or os.environ.get("AWS_REGION"), "config": unsigned}
+    options = {"region_name": place.options.get("region") or os.environ.get("AWS_REGION")}
+    options["endpoint_url"] = place.options.get("endpoint_url") or os.environ.get("AWS_ENDPOINT")
+    unsigned = {"signature_version": botocore.UNSIGNED} if _goes_unsigned(place) else {}
     try:
-        return session.create_client("s3", endpoint_url=place.options.get("endpoint_url"), **options)
+        if not unsigned and session.get_credentials() is None:
+            raise _no_credentials(place)
+        return session.create_client("s3", config=botocore.client.Config(**_BOTO_OPTIONS, **unsigned), **options)
     except botocore.exceptions.BotoCoreError as error:
         raise ConfigError(f"s3://{place.bucket}: {error_text(error)}") from error
+
+
+def _goes_unsigned(place: ObjectUrl) -> bool:
+    return place.anonymous or os.environ.get("AWS_SKIP_SIGNATURE", "").lower() in {"1", "true"}
+
+
+def _no_credentials(place: ObjectUrl) -> ConfigError:
+    return ConfigError(
+        f"no AWS credentials for s3://{place.bucket}; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, name a "
+        "profile with ?profile=…, or add ?anonymous=true for a public bucket"
+    )
 
 
 def _open_s3(place: ObjectUrl) -> ObjectStore:
@@ -85,7 +108,7 @@ def _open_s3(place: ObjectUrl) -> ObjectStore:
     config: dict[str, Any] = {"copy_if_not_exists": "multipart", "conditional_put": "etag"}
     endpoint, region = place.options.get("endpoint_url") or _s3_endpoint(), place.options.get("region")
     provider = None
-    if place.anonymous or os.environ.get("AWS_SKIP_SIGNATURE", "").lower() in {"1", "true"}:
+    if _goes_unsigned(place):
         config["skip_signature"] = True
     elif "profile" in place.options or "AWS_ACCESS_KEY_ID" not in os.environ:
         provider, profile = _boto3_provider(place)
@@ -121,10 +144,7 @@ def _boto3_provider(place: ObjectUrl) -> tuple[Any, dict[str, Any]]:
     except botocore.exceptions.BotoCoreError as error:
         raise ConfigError(f"s3://{place.bucket}: {error_text(error)}") from error
     if credentials is None:
-        raise ConfigError(
-            f"no AWS credentials for s3://{place.bucket}; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, name a "
-            "profile with ?profile=…, or add ?anonymous=true for a public bucket"
-        )
+        raise _no_credentials(place)
     return Boto3CredentialProvider(session, ttl=_CREDENTIALS_KEPT), profile
 
 

@@ -1,9 +1,10 @@
 """A bucket as a tree of files that are read in ranges."""
 
-import unicodedata
 from collections.abc import Iterator
+from dataclasses import replace
 
 from image_assets.settings import SourceSettings
+from image_assets.sources.object_names import key_of, keys_of
 from image_assets.sources.objects import ObjectMeta, Objects
 from image_assets.sources.trees import TreeFile, TreeReader
 
@@ -20,11 +21,19 @@ class ObjectTree:
         Raises:
             SourceError: the bucket is missing or cannot be listed.
         """
+        odd: dict[str, TreeFile] = {}
+        exact: set[str] = set()
         for table in self._objects.tables():
             for row in table.to_pylist():
-                path = unicodedata.normalize("NFC", row["path"])
-                locator = row["path"].encode() if path != row["path"] else None
-                yield TreeFile(path, row["version"], row["size_bytes"], locator)
+                name = row["path"]
+                file = TreeFile(name, row["version"], row["size_bytes"])
+                if key_of(name) != name:
+                    odd[name] = replace(file, locator=name.encode())
+                    continue
+                exact.add(name)
+                yield file
+        for path, file in zip(keys_of(list(odd), exact.intersection), odd.values(), strict=True):
+            yield replace(file, path=path)
 
     def open(self, path: str, locator: bytes | None) -> TreeReader:
         """Open one object for reads of ranges.

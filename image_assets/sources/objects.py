@@ -3,7 +3,7 @@
 import queue
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +15,11 @@ from obstore.exceptions import BaseError, InvalidPathError, PermissionDeniedErro
 from obstore.store import ObjectStore
 
 from image_assets.core.errors import SourceError, SourceFileError, VanishedError
+from image_assets.core.object_urls import is_object_url, parse_object_url
+from image_assets.sources.object_names import HIDDEN, is_hidden, is_path
 from image_assets.sources.object_stores import error_text, open_object_store
+from image_assets.sources.s3_objects import S3Objects
+from image_assets.sources.store_objects import StoreObjects
 
 # A page of the stores' own listings has 1,000 entries.
 _CHUNK_OBJECTS = 10_000
@@ -38,12 +42,14 @@ class ObjectMeta:
 
 
 class Objects:
-    """The objects below what a URL names."""
+    """The objects below what a URL names. A path is what follows the prefix, also where that is no path."""
 
     def __init__(self, url: str) -> None:
         self.url = url.partition("?")[0]
         self._address = url
         self._opened: ObjectStore | None = None
+        place = parse_object_url(url) if is_object_url(url) else None
+        self._s3 = S3Objects(place) if place is not None and place.kind == "s3" else None
 
     @property
     def _store(self) -> ObjectStore:
@@ -52,21 +58,29 @@ class Objects:
             self._opened = open_object_store(self._address)
         return self._opened
 
-    def tables(self) -> Iterator[pa.Table]:
+    @property
+    def _names(self) -> S3Objects | StoreObjects:
+        return self._s3 if self._s3 is not None else StoreObjects(self._store)
+
+    def tables(self, unseen: MutableMapping[str, str] | None = None) -> Iterator[pa.Table]:
         """Yield all objects that are not hidden as tables of path, version and size_bytes, in no particular order.
 
-        Hidden is what begins with a dot, or lies in a folder that does. Left out, too, is the empty object without
-        an ending that stands for a folder.
+        Hidden is what begins with a dot, or lies in a folder that does. Left out, too, is the empty object that ends
+        with a slash, or has no ending, and stands for a folder.
+
+        Args:
+            unseen: gets the folders that cannot be listed because of a name in them, and why. Without it such a name
+                fails the listing, as it does everywhere when it lies above all folders. Never happens on S3.
 
         Raises:
             SourceError: the bucket is missing or cannot be listed.
         """
-        folders, objects = self._split()
-        yield _compact(objects)
+        folders, objects = self._split(unseen)
+        yield _counted(objects)
         chunks: _Chunks = queue.Queue(_WAITING_CHUNKS)
         stop = threading.Event()
         with ThreadPoolExecutor(_LISTERS) as pool:
-            listers = {folder: pool.submit(self._list_folder, folder, chunks, stop) for folder in folders}
+            listers = {folder: pool.submit(self._list_folder, folder, chunks, stop, unseen) for folder in folders}
             try:
                 while listers:
                     chunk = chunks.get()
@@ -88,13 +102,9 @@ class Objects:
             SourceError: the bucket is missing or cannot be listed.
         """
         try:
-            for chunk in obstore.list(self._store, offset=path, chunk_size=_CHUNK_OBJECTS, return_arrow=True):
-                found = pa.table(chunk)
-                if path is not None:
-                    # Not every store begins where it is told to: some begin at the beginning.
-                    found = found.filter(pc.greater(found["path"].cast(pa.string()), path))
+            for found in self._names.below("", path, _CHUNK_OBJECTS):
                 if found.num_rows:
-                    yield _compact(found), found["path"][-1].as_py()
+                    yield _counted(found), found["path"][-1].as_py()
         except (BaseError, OSError) as error:
             raise self._source_error(error) from error
 
@@ -106,11 +116,10 @@ class Objects:
             VanishedError: it is gone.
         """
         try:
-            result = obstore.get(self._store, path)
-            meta = _meta_of(result.meta)
+            meta, read = self._open(path)
             if meta.size_bytes > max_bytes:
                 raise SourceFileError("too_large", f"{meta.size_bytes} bytes, the limit is {max_bytes}")
-            return meta, result.bytes().to_bytes()
+            return meta, read()
         except (BaseError, OSError) as error:
             raise _file_error(path, error) from error
 
@@ -122,7 +131,8 @@ class Objects:
             VanishedError: it is gone.
         """
         try:
-            return _meta_of(obstore.head(self._store, path))
+            s3 = self._needs_s3(path)
+            return _meta_of(s3.head(path) if s3 is not None else obstore.head(self._store, path))
         except (BaseError, OSError) as error:
             raise _file_error(path, error) from error
 
@@ -133,27 +143,54 @@ class Objects:
             SourceFileError: it cannot be read (reason unreadable).
             VanishedError: it is gone, or is another version by now.
         """
-        options: dict[str, Any] = {"range": (start, end)}
-        if meta.e_tag is not None:
-            options["if_match"] = meta.e_tag
         try:
-            result = obstore.get(self._store, path, options=options)  # type: ignore[arg-type]
-            if _meta_of(result.meta).version != meta.version:
-                raise VanishedError(f"{path} was changed while it was read")
-            return result.bytes().to_bytes()
+            now, read = self._open(path, (meta.e_tag, start, end))
+            if now.version != meta.version:
+                raise VanishedError(f"{_shown(path)} was changed while it was read")
+            return read()
         except obstore.exceptions.PreconditionError as error:
-            raise VanishedError(f"{path} was changed while it was read") from error
+            raise VanishedError(f"{_shown(path)} was changed while it was read") from error
         except (BaseError, OSError) as error:
             raise _file_error(path, error) from error
 
-    def _split(self) -> tuple[list[str], pa.Table]:
+    def _open(
+        self, path: str, part: tuple[str | None, int, int] | None = None
+    ) -> tuple[ObjectMeta, Callable[[], bytes]]:
+        """Return what the store says of an object, and what reads it, or the bytes ``[start, end)`` of one ETag."""
+        if (s3 := self._needs_s3(path)) is not None:
+            found, read = s3.open(path, part)
+            return _meta_of(found), read
+        options: dict[str, Any] = {}
+        if part is not None:
+            options = {"range": part[1:]} | ({"if_match": part[0]} if part[0] is not None else {})
+        result = obstore.get(self._store, path, options=options or None)  # type: ignore[arg-type]
+        return _meta_of(result.meta), lambda: result.bytes().to_bytes()
+
+    def _needs_s3(self, path: str) -> S3Objects | None:
+        """Return what reads an object whose name the client of all clouds would refuse or change, None for others.
+
+        Raises:
+            SourceFileError: the store is not S3.
+        """
+        if self._s3 is not None:
+            return None if is_path(self._s3.start + path) else self._s3
+        if is_path(path):
+            return None
+        raise SourceFileError("unreadable", f"{path!r} is, or holds, a name that is no path; rename or delete it")
+
+    def _split(self, unseen: MutableMapping[str, str] | None) -> tuple[list[str], pa.Table]:
         """Return folders to list side by side, and the objects that lie above them."""
         folder, above = "", []
         try:
-            for _ in range(_DEEPEST_SPLIT):
-                found = obstore.list_with_delimiter(self._store, folder or None, return_arrow=True)
-                above.append(pa.table(found["objects"]))
-                folders = [prefix for prefix in found["common_prefixes"] if not _is_hidden(prefix)]
+            for depth in range(_DEEPEST_SPLIT):
+                try:
+                    objects, found = self._names.level(folder)
+                except InvalidPathError:
+                    if unseen is None or not depth:
+                        raise
+                    break
+                above.append(objects)
+                folders = [inner for inner in found if not _is_hidden(inner)]
                 if len(folders) != 1:
                     break
                 folder = folders[0]
@@ -161,11 +198,18 @@ class Objects:
             raise self._source_error(error) from error
         return folders, pa.concat_tables(above)
 
-    def _list_folder(self, folder: str, chunks: "_Chunks", stop: threading.Event) -> None:
+    def _list_folder(
+        self, folder: str, chunks: "_Chunks", stop: threading.Event, unseen: MutableMapping[str, str] | None
+    ) -> None:
         """Hand over a folder's tables, and its name at the end, whatever that was."""
         try:
-            for chunk in obstore.list(self._store, folder, chunk_size=_CHUNK_OBJECTS, return_arrow=True):
-                if not _offer(chunks, _compact(pa.table(chunk)), stop):
+            names = self._names
+            if unseen is None or isinstance(names, S3Objects):
+                tables = names.below(folder, None, _CHUNK_OBJECTS)
+            else:
+                tables = names.listable(folder, unseen, _CHUNK_OBJECTS)
+            for table in tables:
+                if not _offer(chunks, _counted(table), stop):
                     return
         finally:
             _offer(chunks, folder, stop)
@@ -182,19 +226,11 @@ class Objects:
         return SourceError(what)
 
 
-def _compact(found: pa.Table) -> pa.Table:
-    """Return path, version and size of the objects that count; a fifth of what the store's answer takes."""
-    path = found["path"].cast(pa.string())
-    sizes = found["size"].cast(pa.int64())
-    marker = pc.and_(pc.equal(sizes, 0), pc.invert(pc.match_substring_regex(path, r"[^/]\.[^/]*$")))
-    hidden = pc.match_substring_regex(path, r"(^|/)\.")
-    tags = pc.replace_substring_regex(pc.fill_null(found["e_tag"].cast(pa.string()), ""), _AROUND_TAG, "")
-    seconds = found["last_modified"].cast(pa.timestamp("us", "UTC")).cast(pa.int64())
-    stamps = pc.binary_join_element_wise("at", pc.divide(seconds, 1_000_000).cast(pa.string()), "")
-    names = pc.if_else(pc.equal(tags, ""), stamps, tags)
-    version = pc.binary_join_element_wise(names, sizes.cast(pa.string()), "-")
-    table = pa.table({"path": path, "version": version, "size_bytes": sizes})
-    return table.filter(pc.invert(pc.or_(marker, hidden)))
+def _counted(found: pa.Table) -> pa.Table:
+    """Return the objects that count: neither hidden nor standing for folders."""
+    path = found["path"]
+    marker = pc.and_(pc.equal(found["size_bytes"], 0), pc.invert(pc.match_substring_regex(path, r"[^/]\.[^/]*$")))
+    return found.filter(pc.invert(pc.or_(marker, pc.match_substring_regex(path, HIDDEN))))
 
 
 def _meta_of(meta: Any) -> ObjectMeta:
@@ -206,12 +242,16 @@ def _meta_of(meta: Any) -> ObjectMeta:
 
 def _file_error(path: str, error: Exception) -> SourceFileError | VanishedError:
     if isinstance(error, FileNotFoundError):
-        return VanishedError(f"{path} was listed and is gone")
+        return VanishedError(f"{_shown(path)} was listed and is gone")
     return SourceFileError("unreadable", error_text(error))
 
 
+def _shown(path: str) -> str:
+    return path if is_path(path) else repr(path)
+
+
 def _is_hidden(folder: str) -> bool:
-    return folder.rstrip("/").rsplit("/", 1)[-1].startswith(".")
+    return is_hidden(folder.removesuffix("/").rsplit("/", 1)[-1])
 
 
 def _offer(chunks: "_Chunks", item: "pa.Table | str", stop: threading.Event) -> bool:

@@ -1,16 +1,18 @@
-"""Connections that lead to public addresses only and end with the time that one image may take."""
+"""Connections that lead to public addresses, or to a proxy, and end with the time that one image may take."""
 
 import socket
 import ssl
 import time
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
+from urllib.parse import unquote
 
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager, ProxyManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 
@@ -18,6 +20,8 @@ from image_assets.core.errors import SourceFileError
 
 # One address of several must not use up the time of all.
 _CONNECT_S = 5.0
+# Hosts to which connections are kept open.
+_HOSTS = 64
 _PUBLIC_IPV6 = IPv6Network("2000::/3")
 _NAT64 = IPv6Network("64:ff9b::/96")
 # Not public, whatever the present version of Python says of them: protocol assignments and the relays of 6to4.
@@ -58,10 +62,23 @@ def limited(limits: Limits) -> Iterator[None]:
 
 def public_pool(per_host: int) -> PoolManager:
     """Return connections that keep to the limits of the thread which uses them, so many kept open a host."""
-    context = ssl.create_default_context()
-    context.sslsocket_class = _TimedTlsSocket
-    manager = PoolManager(num_pools=64, maxsize=per_host, ssl_context=context)
+    manager = PoolManager(num_pools=_HOSTS, maxsize=per_host, ssl_context=_tls())
     manager.pool_classes_by_scheme = {"http": _PublicPool, "https": _PublicTlsPool}
+    return manager
+
+
+def proxy_pool(url: str, credentials: str | None, connections: int) -> PoolManager:
+    """Return connections through a proxy, which may be at any address; their time is limited in the same way.
+
+    Args:
+        credentials: ``name:password``, which the proxy alone is told.
+        connections: how many are kept open.
+    """
+    headers = {}
+    if credentials:
+        headers["Proxy-Authorization"] = f"Basic {b64encode(unquote(credentials).encode()).decode()}"
+    manager = ProxyManager(url, num_pools=_HOSTS, maxsize=connections, proxy_headers=headers, ssl_context=_tls())
+    manager.pool_classes_by_scheme = {"http": _ProxyPool, "https": _ProxyTlsPool}
     return manager
 
 
@@ -76,9 +93,15 @@ def is_public(address: str) -> bool:
     return ip.is_global and not ip.is_multicast and not ip.is_reserved and not any(ip in net for net in _SPECIAL)
 
 
+def _tls() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.sslsocket_class = _TimedTlsSocket
+    return context
+
+
 # What is judged is what is connected to: neither spelling (octal, decimal), names nor redirects come between.
-def _connect(host: str, port: int) -> socket.socket:
-    """Return a socket to the first address of a host that is allowed and answers.
+def _connect(host: str, port: int, *, trusted: bool) -> socket.socket:
+    """Return a socket to the first address of a host that is allowed and answers; a trusted one may be anywhere.
 
     Raises:
         SourceFileError: the host has addresses and none is allowed (reason private_address).
@@ -86,7 +109,7 @@ def _connect(host: str, port: int) -> socket.socket:
     """
     limits = _limits.get()
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    allowed = [entry for entry in found if limits.allow_private or is_public(str(entry[4][0]))]
+    allowed = [entry for entry in found if trusted or limits.allow_private or is_public(str(entry[4][0]))]
     if not allowed:
         raise SourceFileError(
             "private_address", f"{host} is {found[0][4][0]}; source.http.allow_private_addresses takes such too"
@@ -123,10 +146,12 @@ class _TimedTlsSocket(ssl.SSLSocket):
 
 
 class _PublicConnection(HTTPConnection):
+    _trusted = False
+
     # The same hook that urllib3's own SOCKS support uses.
     def _new_conn(self) -> socket.socket:
         try:
-            return _connect(self._dns_host, self.port or self.default_port)
+            return _connect(self._dns_host, self.port or self.default_port, trusted=self._trusted)
         except socket.gaierror as error:
             raise NameResolutionError(self.host, self, error) from error
         except UnicodeError as error:
@@ -141,9 +166,26 @@ class _PublicTlsConnection(_PublicConnection, HTTPSConnection):
     pass
 
 
+# What these connect to is the proxy that the settings name, not what data name.
+class _ProxyConnection(_PublicConnection):
+    _trusted = True
+
+
+class _ProxyTlsConnection(_ProxyConnection, HTTPSConnection):
+    pass
+
+
 class _PublicPool(HTTPConnectionPool):
     ConnectionCls = _PublicConnection
 
 
 class _PublicTlsPool(HTTPSConnectionPool):
     ConnectionCls = _PublicTlsConnection
+
+
+class _ProxyPool(HTTPConnectionPool):
+    ConnectionCls = _ProxyConnection
+
+
+class _ProxyTlsPool(HTTPSConnectionPool):
+    ConnectionCls = _ProxyTlsConnection

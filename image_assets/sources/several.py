@@ -1,13 +1,18 @@
-"""Several sources as one: each has a prefix, and its keys begin with it."""
+"""Several sources as one: each has a prefix, and its keys begin with it.
 
+One that is empty, missing or cannot be listed is a failed row under its prefix, and a part that was not seen: what the
+dataset holds of it stays, and the others go on.
+"""
+
+import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from image_assets.core.errors import VanishedError
-from image_assets.core.listing import LISTING_SCHEMA, Listing, sort_listing, with_column
+from image_assets.core.errors import SourceError, SourceFileError, VanishedError
+from image_assets.core.listing import LISTING_SCHEMA, Listing, make_listing, sort_listing, with_column
 from image_assets.settings import SourceSettings
 from image_assets.sources.base import PrefetchingSource, RawImage, SlicedSource, Source
 
@@ -34,12 +39,18 @@ class _Several:
         """Return a snapshot of all of them, sorted by (bucket, key).
 
         Raises:
-            SourceError: one of them is missing or cannot be listed.
+            SourceError: not one of them could be listed.
         """
-        listings = tuple(part.list() for part in self._parts.values())
-        notes = tuple(note for listing in listings for note in listing.notes)
-        unseen = tuple(start for listing in listings for start in listing.unseen)
-        return Listing(_MergedRows(listings), sum(listing.ignored for listing in listings), notes, unseen)
+        found = {prefix: self._part(prefix) for prefix in self._parts}
+        listings = [item for item in found.values() if isinstance(item, Listing)]
+        errors = {prefix: item for prefix, item in found.items() if isinstance(item, SourceError)}
+        if not listings:
+            raise next(iter(errors.values()))
+        notes = [note for listing in listings for note in listing.notes]
+        notes += [f"{error}; what the dataset holds under {prefix} stays" for prefix, error in errors.items()]
+        unseen = [start for listing in listings for start in listing.unseen] + list(errors)
+        rows = _MergedRows((*listings, Listing(_own_rows(errors))))
+        return Listing(rows, sum(listing.ignored for listing in listings), tuple(notes), tuple(unseen))
 
     def read(self, key: str, locator: bytes | None, *, max_bytes: int) -> RawImage:
         """Return one image's bytes.
@@ -51,13 +62,26 @@ class _Several:
         for prefix, part in self._parts.items():
             if key.startswith(prefix):
                 return part.read(key, locator, max_bytes=max_bytes)
-        raise VanishedError(f"{key} belongs to no source of the settings")
+        # The row of a source that could not be listed.
+        if (error := self._part(f"{key}/") if f"{key}/" in self._parts else None) is None:
+            raise VanishedError(f"{key} belongs to no source of the settings")
+        if isinstance(error, SourceError):
+            raise SourceFileError("unreadable", str(error))
+        raise VanishedError(f"the source {key}/ can be listed again")
 
     def prefetch(self, images: Sequence[tuple[str, bytes | None]], *, max_bytes: int) -> None:
         """Let each source that can begin to read its part of these."""
         for prefix, part in self._parts.items():
             if isinstance(part, PrefetchingSource):
                 part.prefetch([image for image in images if image[0].startswith(prefix)], max_bytes=max_bytes)
+
+    def _part(self, prefix: str) -> Listing | SourceError:
+        """Return what one of them holds, or why that is not known."""
+        try:
+            listing = self._parts[prefix].list()
+        except SourceError as error:
+            return error
+        return listing if listing.num_rows else _no_image(prefix)
 
 
 class _SeveralSliced(_Several):
@@ -71,13 +95,18 @@ class _SeveralSliced(_Several):
         """Yield the slices of one source after the other; a token begins with the source's prefix.
 
         Raises:
-            SourceError: one of them is missing or cannot be listed.
+            SourceError: one of them is empty, missing or cannot be listed; what then counts, ``list`` says.
         """
         begun, _, token = after.partition(b"\0") if after is not None else (b"", b"", b"")
         for name, part in sorted(self._sliced.items()):
-            if name >= begun:
-                for rows, place in part.list_slices(token if name == begun else None):
-                    yield rows, name + b"\0" + place
+            if name < begun:
+                continue
+            seen = name == begun
+            for rows, place in part.list_slices(token if name == begun else None):
+                seen = seen or rows.num_rows > 0
+                yield rows, name + b"\0" + place
+            if not seen:
+                raise _no_image(name.decode())
 
 
 class _Prefixed:
@@ -131,6 +160,21 @@ class _PrefixedSliced(_Prefixed):
         """
         for rows, token in self._sliced.list_slices(after):
             yield self._prefixed(rows), token
+
+
+def _no_image(prefix: str) -> SourceError:
+    # An empty folder and a disk that is not mounted look the same.
+    return SourceError(
+        f"the source {prefix} holds no image; put images there, name its kind (archives, tables, huggingface …), "
+        "or take it out of the settings"
+    )
+
+
+def _own_rows(errors: Mapping[str, SourceError]) -> pa.Table:
+    """Return a row for each source that could not be listed: its prefix, without the slash that keys below have."""
+    versions = [f"unseen-{hashlib.sha256(str(error).encode()).hexdigest()[:16]}" for error in errors.values()]
+    keys = [prefix.rstrip("/") for prefix in errors]
+    return sort_listing(make_listing(keys, versions, [0] * len(keys), [None] * len(keys)))
 
 
 @dataclass(frozen=True, slots=True)

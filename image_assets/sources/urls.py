@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from image_assets.core.errors import SourceFileError, VanishedError
+from image_assets.core.errors import SourceError, SourceFileError, VanishedError
 from image_assets.core.listing import UNKNOWN_SIZE, Listing, make_listing, with_column
 from image_assets.settings import SourceSettings
 from image_assets.sources.base import RawImage
@@ -38,14 +38,21 @@ class UrlSource:
         """Return a snapshot of the list.
 
         Raises:
-            SourceError: the list is missing or cannot be read, or the file of validators cannot be used.
+            SourceError: the list is missing, cannot be read or holds no URL, or the file of validators cannot be used.
             ConfigError: the list lacks a column or contradicts itself.
         """
         builder = ListingBuilder()
+        lines = urls = 0
         validators = self._settings.http.validators
         with VersionBook(Path(validators), self._settings.http) if validators else nullcontext() as book:
             for batch in url_batches(self._settings):
                 builder.add(self._listed(batch, book))
+                lines, urls = lines + batch.num_rows, urls + batch["fault"].null_count
+        if lines and not urls:
+            raise SourceError(
+                f"list of URLs {self._settings.path}: none of its {lines} lines is an http or https URL (without a "
+                "password in it); correct it, or source.path"
+            )
         return builder.finish()
 
     def read(self, key: str, locator: bytes | None, *, max_bytes: int) -> RawImage:

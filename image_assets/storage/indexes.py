@@ -10,10 +10,11 @@ import pyarrow.parquet as pq
 from image_assets.core.errors import CommitConflictError, StoreError
 from image_assets.core.heads import HEAD_KEY
 from image_assets.core.index import INDEX_SCHEMA, IndexHead, index_head_from_json, index_head_to_json
+from image_assets.core.listing import rows_between
 from image_assets.storage import layout
 from image_assets.storage.scratch import scratch_folder
 from image_assets.storage.store import Store
-from image_assets.storage.tables import iter_tables, parse_head, read_head
+from image_assets.storage.tables import iter_tables, naming_damage, open_parquet, parse_head, read_head, with_later
 
 _SINCE_VERSION_3 = [INDEX_SCHEMA.field("extra")]
 _BLOCK_BYTES = 2**20
@@ -57,15 +58,31 @@ def read_index_head(store: Store, number: int) -> IndexHead:
 
 
 def iter_index(
-    store: Store, number: int, *, batch_rows: int = 4096, columns: list[str] | None = None
+    store: Store,
+    number: int,
+    *,
+    batch_rows: int = 4096,
+    columns: list[str] | None = None,
+    buckets: tuple[int, int] | None = None,
 ) -> Iterator[pa.Table]:
     """Yield an index's rows in order, a piece at a time.
+
+    Args:
+        buckets: of these alone, first and end; ``bucket`` must be among the columns.
 
     Raises:
         StoreError: it does not exist or is damaged.
     """
     path = layout.index(number)
-    return iter_tables(store, path, batch_rows=batch_rows, columns=columns, later=_SINCE_VERSION_3)
+    if buckets is None:
+        yield from iter_tables(store, path, batch_rows=batch_rows, columns=columns, later=_SINCE_VERSION_3)
+        return
+    with store.open(path) as file, open_parquet(path, file) as parquet, naming_damage(path):
+        groups = _groups_with(parquet.metadata, *buckets)
+        for batch in parquet.iter_batches(batch_size=batch_rows, row_groups=groups, columns=columns):
+            piece = with_later(pa.Table.from_batches([batch]), columns, _SINCE_VERSION_3)
+            if (rows := rows_between(piece, *buckets)).num_rows:
+                yield rows
 
 
 @contextmanager
@@ -127,6 +144,17 @@ def renew_latest_copy(store: Store, number: int) -> None:
             while block := file.read(_BLOCK_BYTES):
                 target.write(block)
         store.put(layout.LATEST_INDEX, copy)
+
+
+def _groups_with(metadata: pq.FileMetaData, first: int, end: int) -> list[int]:
+    """Return the row groups that hold rows of some buckets; an index has those of each shard apart."""
+    bucket = INDEX_SCHEMA.get_field_index("bucket")
+    bounds = [metadata.row_group(group).column(bucket).statistics for group in range(metadata.num_row_groups)]
+    return [
+        group
+        for group, bound in enumerate(bounds)
+        if bound is None or not bound.has_min_max or (bound.min < end and bound.max >= first)
+    ]
 
 
 def _index_head(store: Store, path: str) -> IndexHead:

@@ -65,6 +65,16 @@ def listing_part(name: str, number: int) -> str:
     return f"{listing_parts_of(name)}{number:08d}.parquet"
 
 
+def exports_of(format_name: str) -> str:
+    """Return the folder of a format that is written as one file a shard."""
+    return f"{EXPORTS}{format_name}/"
+
+
+def export_record(format_name: str) -> str:
+    """Return the path of what is known of the files of such a format."""
+    return f"{exports_of(format_name)}exports.json"
+
+
 def vector_chunks_of(extractor_digest: str) -> str:
     """Return the folder of the vectors made by one extractor."""
     return f"{VECTORS}{extractor_digest[:16]}/"

@@ -28,6 +28,8 @@ _AT_ONCE_BYTES = 4 * 2**20
 # A larger file goes to an object store in parts, so that this many times these bytes are in memory at most.
 _PART_BYTES = 8 * 2**20
 _PARTS_AT_ONCE = 4
+# What Google and S3, and what Azure, say of an upload in parts that was completed or given up before.
+_NO_SUCH_UPLOAD = ("(NoSuchUpload)", "(InvalidBlockList)")
 _NO_CONDITIONS = (
     "does not support conditional writes (If-None-Match), which keep two runs from undoing each other; use a bucket "
     "that does (Amazon S3, Google Cloud Storage, Azure, Cloudflare R2, a recent MinIO) or a folder"
@@ -202,11 +204,20 @@ class Store:
 
     def _upload(self, path: str, data: bytes | Path) -> None:
         """Write an object over one that is there; it appears whole also when it went in parts."""
-        if _is_large(data):
-            many = _PARTS_AT_ONCE
-            obstore.put(self._store, path, data, use_multipart=True, chunk_size=_PART_BYTES, max_concurrency=many)
-        else:
+        if not _is_large(data):
             obstore.put(self._store, path, data, use_multipart=False)
+            return
+        try:
+            self._upload_parts(path, data)
+        except (BaseError, OSError) as error:
+            # The answer to its end was lost, and asked again the store knows it no more.
+            if not error_text(error).endswith(_NO_SUCH_UPLOAD):
+                raise
+            self._upload_parts(path, data)
+
+    def _upload_parts(self, path: str, data: bytes | Path) -> None:
+        many = _PARTS_AT_ONCE
+        obstore.put(self._store, path, data, use_multipart=True, chunk_size=_PART_BYTES, max_concurrency=many)
 
     def _upload_if_absent(self, path: str, data: bytes | Path) -> bool:
         """Write a large file aside, and let the store itself copy it to its name if that is free.

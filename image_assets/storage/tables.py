@@ -60,7 +60,12 @@ def read_table(
 
 
 def iter_tables(
-    store: Store, path: str, *, batch_rows: int, columns: list[str] | None = None, later: Sequence[pa.Field] = ()
+    store: Store,
+    path: str,
+    *,
+    batch_rows: int,
+    columns: list[str] | None = None,
+    later: Sequence[pa.Field] = (),
 ) -> Iterator[pa.Table]:
     """Yield the rows of a Parquet file in pieces of at most ``batch_rows``, one piece in memory at a time.
 

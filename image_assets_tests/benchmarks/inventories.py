@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
@@ -19,42 +20,75 @@ from image_assets.storage.manifests import commit_manifest
 from image_assets.storage.segments import SEGMENT_SCHEMA, write_segment_rows
 
 KIND = "inventory"
+_FOLDERS = 100
 _ROWS_A_TABLE = 16_384
 _ROWS_A_SEGMENT = 256
 
 
+@dataclass(frozen=True, slots=True)
+class Objects:
+    """Objects ``c00/image-000000000.jpg`` and so on, in a hundred folders; ``changed`` of them have another version.
+
+    Their numbers are in [0, count), and so are their places in the order of the names.
+    """
+
+    count: int
+    changed: int
+
+    def name(self, number: int) -> str:
+        """Return the path of an object."""
+        return f"c{number % _FOLDERS:02d}/image-{number:09d}.jpg"
+
+    def number_at(self, place: int) -> int:
+        """Return which object is at a place in the order of the names."""
+        most, larger = -(-self.count // _FOLDERS), self.count % _FOLDERS or _FOLDERS
+        if place < larger * most:
+            return place // most + place % most * _FOLDERS
+        folder, within = divmod(place - larger * most, most - 1)
+        return larger + folder + within * _FOLDERS
+
+    def tag(self, number: int) -> str:
+        """Return the ETag of an object, without quotes."""
+        is_changed = bool(self.changed) and number % (self.count // self.changed) == 0
+        return hashlib.md5(b"%d %d" % (number, is_changed), usedforsecurity=False).hexdigest()
+
+    def size_bytes(self, number: int) -> int:
+        """Return the size of an object."""
+        return 100_000 + number * 7919 % 99_991
+
+    def data(self, number: int) -> bytes:
+        """Return the bytes of an object, which no other has; they are no image."""
+        return self.tag(number).encode().ljust(self.size_bytes(number), b".")
+
+
 class Inventory:
-    """Images ``c000/image-000000000.jpg`` and so on, a thousand folders; every so many has another version."""
+    """The same objects as a source of their own; a version is that of a bucket."""
 
     def __init__(self, settings: SourceSettings) -> None:
         count, changed = settings.path.split(":")
-        self._count, self._every = int(count), int(count) // int(changed) if int(changed) else 0
+        self._objects = Objects(int(count), int(changed))
 
     def list(self) -> Listing:
         """Return the listing, made like that of a bucket: some thousand objects at a time, in no order of ours."""
         builder = ListingBuilder()
-        for first in range(0, self._count, _ROWS_A_TABLE):
-            numbers = range(first, min(first + _ROWS_A_TABLE, self._count))
-            keys = [f"c{number % 1000:03d}/image-{number:09d}.jpg" for number in numbers]
-            versions = [f"{number:032x}{'-2' * self._is_changed(number)}" for number in numbers]
-            builder.add(
-                make_listing(keys, versions, (100_000 + n * 7919 % 99_991 for n in numbers), [None] * len(keys))
-            )
+        for first in range(0, self._objects.count, _ROWS_A_TABLE):
+            numbers = range(first, min(first + _ROWS_A_TABLE, self._objects.count))
+            sizes = [self._objects.size_bytes(number) for number in numbers]
+            versions = [f"{self._objects.tag(number)}-{size}" for number, size in zip(numbers, sizes, strict=True)]
+            keys = [self._objects.name(number) for number in numbers]
+            builder.add(make_listing(keys, versions, sizes, [None] * len(keys)))
         return builder.finish()
 
     def read(self, key: str, locator: bytes | None, *, max_bytes: int) -> RawImage:
         """Return bytes that no other image has."""
         return RawImage(b"another " + key.encode(), "2")
 
-    def _is_changed(self, number: int) -> bool:
-        return bool(self._every) and number % self._every == 0
 
-
-def inventory_settings(store: Path, counts: tuple[int, int], num_shards: int) -> Settings:
-    """Return settings of a dataset of ``counts`` images: (all, changed ones)."""
+def inventory_settings(store: Path, source: dict[str, str], num_shards: int) -> Settings:
+    """Return settings of a dataset of a source."""
     content = {
         "name": "inventory",
-        "source": {"kind": KIND, "path": "{}:{}".format(*counts)},
+        "source": source,
         "store": str(store),
         "num_shards": num_shards,
         "features": {"extractor": "none"},
@@ -66,7 +100,7 @@ def inventory_settings(store: Path, counts: tuple[int, int], num_shards: int) ->
 def make_store(folder: Path, count: int, num_shards: int) -> None:
     """Write the commits and segments of a run over ``count`` images; the segments hold a byte for each image."""
     aside = folder.with_suffix(".partial")
-    settings = inventory_settings(aside, (count, 0), num_shards)
+    settings = inventory_settings(aside, {"kind": KIND, "path": f"{count}:0"}, num_shards)
     store, recipe_id = open_store(settings), recipe_id_of(settings)
     listing = label_listing(Inventory(settings.source).list(), settings.labels)
     for shard in shard_names(num_shards):

@@ -1,4 +1,8 @@
-"""Listing, comparing and planning many images: ``python -m image_assets_tests.benchmarks.listing``."""
+"""Listing, comparing and planning many images: ``python -m image_assets_tests.benchmarks.listing``.
+
+With ``--s3`` they are listed from a server of this machine that speaks S3; its processor time and memory are not
+counted. The yardsticks list the same objects and keep nothing.
+"""
 
 import argparse
 import json
@@ -6,10 +10,15 @@ import os
 from pathlib import Path
 
 from image_assets_tests.benchmarks.files import CACHE
-from image_assets_tests.benchmarks.inventories import empty_files, inventory_settings, make_store
+from image_assets_tests.benchmarks.inventories import KIND, empty_files, inventory_settings, make_store
 from image_assets_tests.benchmarks.processes import measure_module
+from image_assets_tests.benchmarks.s3_stand_in import PREFIX, bucket_name, stand_in
 
 STEPS = ("nothing", "list", "fingerprints", "detect", "plan", "unchanged")
+S3_YARDSTICKS = ("obstore", "boto3")
+S3_STEPS = ("nothing", "list", "slices", "detect", "plan", "unchanged")
+# A bucket that is 50 ms away, and one of which nobody waits for an answer.
+S3_DELAYS_MS = (0, 50)
 
 
 def main() -> None:
@@ -18,20 +27,37 @@ def main() -> None:
     parser.add_argument("--changed", type=int, default=1000, help="images of another version than the last commits")
     parser.add_argument("--shards", type=int, default=64)
     parser.add_argument("--folder", action="store_true", help="also list as many empty files of a local folder")
+    parser.add_argument("--s3", action="store_true", help="list as many objects of a bucket in place of an inventory")
     options = parser.parse_args()
     for count in options.images:
-        store = CACHE / f"inventory-{count}-{options.shards}"
+        store = CACHE / f"objects-{count}-{options.shards}"
         if not store.exists():
             make_store(store, count, options.shards)
         print(f"\n{count} images in {options.shards} shards, {options.changed} of them changed")
+        if options.s3:
+            _measure_s3(store, count, options)
+            continue
         for step in STEPS:
             changed = 0 if step == "unchanged" else options.changed
-            _measure(step, inventory_settings(store, (count, changed), options.shards).model_dump_json())
+            source = {"kind": KIND, "path": f"{count}:{changed}"}
+            _measure(step, inventory_settings(store, source, options.shards).model_dump_json())
         if options.folder:
             folder = empty_files(CACHE / f"empty-{count}", count)
             _measure("folder", json.dumps({"path": str(folder), "flat": False}))
             flat = empty_files(CACHE / f"empty-flat-{count}", count, folders=1)
             _measure("folder", json.dumps({"path": str(flat), "flat": True}))
+
+
+def _measure_s3(store: Path, count: int, options: argparse.Namespace) -> None:
+    # Anything does for credentials, and none must be looked for.
+    os.environ |= {"AWS_ACCESS_KEY_ID": "somebody", "AWS_SECRET_ACCESS_KEY": "something", "AWS_REGION": "us-east-1"}
+    with stand_in() as server:
+        for delay_ms in S3_DELAYS_MS:
+            print(f"each answer {delay_ms} ms late")
+            for step in (*S3_YARDSTICKS, *S3_STEPS):
+                changed = 0 if step == "unchanged" else options.changed
+                url = server.url(bucket_name(count, changed, delay_ms), PREFIX)
+                _measure(step, inventory_settings(store, {"path": url}, options.shards).model_dump_json())
 
 
 def _measure(step: str, content: str) -> None:

@@ -35,7 +35,7 @@ def follower(instance, watched, tmp_path):
     """The daemon of a dataset that follows the bucket, once everything is made."""
     daemon = SmallDaemon(instance, watched.settings(tmp_path, **PLAIN))
     assert len(daemon.settle()) == 1
-    watched.proxy.requests.clear()
+    watched.trouble.seen.clear()
     return daemon
 
 
@@ -59,8 +59,8 @@ def test_an_upload_starts_its_shard_alone_and_nothing_is_listed(follower, watche
     assert follower.tick().skipped == "nothing changed"
     watched.delete(f"in/{key}")
     assert [shard_range(request) for request in follower.tick().requests] == [(SHARDS[2], SHARDS[2])]
-    assert watched.proxy.count(LIST) == 0
-    assert watched.proxy.count("DeleteMessageBatch") >= 2
+    assert watched.trouble.count(LIST) == 0
+    assert watched.trouble.count("DeleteMessageBatch") >= 2
 
 
 def test_events_that_come_during_a_run_are_asked_for_after_it(follower, watched):
@@ -97,7 +97,7 @@ def test_what_a_run_by_hand_found_is_not_undone_by_the_sensor(follower, watched)
 
 
 def test_a_queue_that_is_away_is_told_by_the_tick(follower, watched):
-    watched.proxy.refuses = lambda request: "ReceiveMessage" in request
+    watched.trouble.refuse = lambda method, path: 403 if "ReceiveMessage" in path else None
     said = follower.tick()
     assert said.requests == []
     assert "nothing changed; queue " in str(said.skipped)

@@ -24,8 +24,9 @@ from image_assets_tests.mirrors import download_store, upload_store
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the children are forked as on Linux")
 EVERY = int(os.environ.get("KILL_EVERY", "53"))
-# Azure differs in the requests alone, so one history shows it.
-PLACES = [*(("s3", name) for name in CHANGES), ("azure", "edits")]
+# The others differ in the requests alone, so one history shows each.
+PLACES = [*(("s3", name) for name in CHANGES), ("azure", "edits"), ("gcs", "edits")]
+RACES = [("s3", "first run"), ("azure", "edits"), ("gcs", "edits")]
 _WRITES = {"put", "commit"}
 
 
@@ -82,7 +83,7 @@ def test_a_run_after_a_kill_around_a_write_ends_as_if_there_was_none(
     assert strays(settings.model_copy(update={"store": str(mirror)})) == set()
 
 
-@pytest.mark.parametrize(("new_store", "name"), [("s3", "first run"), ("azure", "edits")], indirect=["new_store"])
+@pytest.mark.parametrize(("new_store", "name"), RACES, indirect=["new_store"])
 def test_runs_at_the_same_time_end_as_one(name, history_of, new_store, zygote, tmp_path):
     history = history_of(name)
     settings = new_store(history, "one")

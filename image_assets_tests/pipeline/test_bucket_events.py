@@ -58,10 +58,10 @@ def test_the_notifications_of_the_server_are_followed_without_listing(watched, t
     watched.put("in/.hidden/4.jpg", image_bytes(4))
     watched.put("in/notes.txt", b"text")
     watched.put("in/folder/", b"")
-    watched.proxy.requests.clear()
+    watched.trouble.seen.clear()
     look = follow(dataset)
-    assert watched.proxy.count(LIST) == 0
-    assert watched.proxy.count("HEAD ") == 2
+    assert watched.trouble.count(LIST) == 0
+    assert watched.trouble.count("HEAD ") == 2
     assert [row["key"] for row in sorted(rows_of(look), key=lambda row: row["key"])] == ["a/0.jpg", "a/1 +%é.jpg"]
     assert rows_of(look) == listed(dataset)
     watched.delete("in/a/0.jpg")
@@ -96,9 +96,9 @@ def test_a_name_in_another_spelling_is_one_image(watched, tmp_path, path):
     (row,) = rows_of(follow(dataset))
     assert row["key"] == "cam/\u00e9.jpg"
     watched.put(path, image_bytes(1))
-    watched.proxy.requests.clear()
+    watched.trouble.seen.clear()
     look = follow(dataset)
-    assert watched.proxy.count(LIST) == 0
+    assert watched.trouble.count(LIST) == 0
     assert rows_of(look) == listed(dataset)
 
 
@@ -109,6 +109,21 @@ def test_two_names_that_are_one_in_nfc_are_told_apart_by_a_listing(watched, tmp_
     watched.put("in/\u00e9.jpg", image_bytes(1))
     assert {row["key"] for row in rows_of(follow(dataset))} == {"\u00e9.jpg", "e%CC%81.jpg"}
     assert unicodedata.normalize("NFC", "e\u0301") == "\u00e9"
+
+
+def test_events_of_names_that_are_no_paths_are_followed(watched, tmp_path):
+    dataset = watched.settings(tmp_path)
+    follow(dataset)
+    names = ["in/a//b.jpg", "in/./c.jpg", "in//../\t\u00e9.jpg"]
+    for number, name in enumerate([*names, names[0]]):
+        watched.put(name, image_bytes(number))
+    watched.delete(names[1])
+    watched.trouble.seen.clear()
+    look = follow(dataset)
+    assert (len(rows_of(look)), watched.trouble.count(LIST)) == (2, 0)
+    assert rows_of(look) == listed(dataset)
+    watched.put("in/a/%2Fb.jpg", image_bytes(5))
+    assert rows_of(follow(dataset)) == listed(dataset)
 
 
 def test_of_a_bucket_with_versions_the_present_one_counts(watched, tmp_path):
@@ -153,12 +168,12 @@ def test_a_message_that_comes_again_after_a_crash_changes_nothing(watched, tmp_p
     follow(dataset)
     watched.take()
     watched.put("in/0.jpg", image_bytes(0))
-    watched.proxy.refuses = lambda request: "DeleteMessageBatch" in request
+    watched.trouble.refuse = lambda method, path: 403 if "DeleteMessageBatch" in path else None
     look = follow(dataset)
     # As after a crash between the two: the snapshot has the image, and the message comes again.
     assert (look.number, len(rows_of(look)), watched.messages()) == (2, 1, 1)
     assert "cannot be emptied" in look.trouble
-    watched.proxy.refuses = lambda request: False
+    watched.trouble.refuse = lambda method, path: None
     watched.send(notification(watched.bucket, "in/0.jpg"))
     assert follow(dataset).number == 2
 
@@ -168,7 +183,7 @@ def test_what_the_bucket_does_not_tell_is_asked_again(watched, tmp_path):
     follow(dataset)
     watched.take()
     watched.put("in/0.jpg", image_bytes(0))
-    watched.proxy.refuses = lambda request: request.startswith("HEAD ")
+    watched.trouble.refuse = lambda method, path: 403 if method == "HEAD" else None
     assert follow(dataset).number == 1
     assert watched.messages() == 1
 
@@ -177,7 +192,7 @@ def test_a_queue_that_is_away_delays_until_everything_is_listed(watched, tmp_pat
     dataset = watched.settings(tmp_path)
     follow(dataset)
     watched.put("in/0.jpg", image_bytes(0))
-    watched.proxy.refuses = lambda request: "ReceiveMessage" in request
+    watched.trouble.refuse = lambda method, path: 403 if "ReceiveMessage" in path else None
     look = follow(dataset)
     assert (look.number, rows_of(look)) == (1, [])
     assert "cannot be read" in look.trouble

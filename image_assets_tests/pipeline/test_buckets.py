@@ -1,5 +1,6 @@
 """Source and store in buckets: the same dataset as from a folder in a folder, and as little work."""
 
+import re
 from pathlib import Path
 
 import obstore
@@ -14,8 +15,9 @@ from image_assets.pipeline.vacuum import Retention, vacuum_dataset
 from image_assets.pipeline.verify import verify_dataset
 from image_assets.sources.object_stores import open_object_store
 from image_assets.storage.store import Store
-from image_assets_tests.images import image_bytes, make_settings_for
+from image_assets_tests.images import image_bytes, make_settings_for, write_images
 from image_assets_tests.mirrors import download_store
+from image_assets_tests.proxy import Trouble, proxy_before
 
 OPTIONS = {"features": {"extractor": "colour-moments"}, "exports": ["csv"]}
 
@@ -53,7 +55,7 @@ class Twins:
         return report.counts
 
 
-@pytest.fixture(params=["s3", "azure"])
+@pytest.fixture(params=["s3", "azure", "gcs"])
 def twins(request, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     twins = Twins(request.getfixturevalue(request.param), tmp_path)
@@ -105,6 +107,31 @@ def test_what_is_forgotten_or_superseded_is_gone_from_the_bucket(twins, monkeypa
     assert [path for path in mirror.rglob("*") if path.is_file() and "ü 0.jpg".encode() in path.read_bytes()] == []
     assert verify_dataset(twins.settings).problems == ()
     assert run_dataset(twins.settings).counts.wanted == 9
+
+
+def test_answers_that_are_lost_change_nothing(gcs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_images(tmp_path / "raw", 3)
+    lost = set()
+
+    def lose(method, path):
+        # Each write is done, and the first time nobody hears of it; all receipts are one.
+        name = re.sub(r"%2Fforgotten%2F.*", "", path)
+        if method not in {"PUT", "POST", "DELETE"} or name in lost:
+            return None
+        lost.add(name)
+        return 503
+
+    with proxy_before(gcs, Trouble(lose=lose)) as proxy:
+        dataset = make_settings_for(tmp_path, store=proxy.url(gcs.new_bucket(), "store"), num_shards=1, **OPTIONS)
+        report = run_dataset(dataset)
+        local = run_dataset(make_settings_for(tmp_path, num_shards=1, **OPTIONS))
+        assert (report.index.head.digest, report.counts) == (local.index.head.digest, local.counts)
+        (tmp_path / "raw/a/0.jpg").unlink()
+        assert forget_images(dataset, ["a/0.jpg"]).forgotten_images == 1
+        assert [file.path for file in Store(dataset.store).list("forgotten/")] == ["forgotten/00000001.json"]
+        assert verify_dataset(dataset).problems == ()
+    assert len(lost) > 10
 
 
 def test_a_bucket_that_was_emptied_deletes_nothing(twins):

@@ -11,7 +11,7 @@ from image_assets.settings import SourceSettings, make_settings
 from image_assets.sources import build_source
 from image_assets.sources.object_stores import error_text, open_object_store
 from image_assets.storage.store import Store
-from image_assets_tests.proxies import Trouble, proxy_before
+from image_assets_tests.proxy import Trouble, proxy_before
 from image_assets_tests.servers import SECRET, s3_client
 
 KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")

@@ -13,6 +13,7 @@ from image_assets.pipeline.planning import plan_dataset
 from image_assets.pipeline.quarantine import quarantine_summary
 from image_assets.pipeline.run import run_dataset
 from image_assets.settings import SourceSettings
+from image_assets.sources import build_source, kind_of
 from image_assets.sources.urls import UrlSource
 from image_assets_tests.images import image_bytes, make_settings_for
 from image_assets_tests.sources.web_server import web_server
@@ -87,7 +88,7 @@ def test_a_table_may_say_labels_and_hashes_in_columns_of_any_name(tmp_path, name
     ],
 )
 def test_a_key_is_host_and_path_and_a_hash_where_these_do_not_say_all(tmp_path, url, key):
-    (found,) = keys_of(tmp_path, url)
+    (found,) = (key for key in keys_of(tmp_path, url, "https://other.org/1.jpg") if key != "other.org/1.jpg")
     pattern, _, ending = key.partition("HASH")
     assert found.startswith(pattern)
     assert found.endswith(ending)
@@ -146,10 +147,54 @@ def test_a_list_that_cannot_be_read_says_so(tmp_path):
             listed(path, **{field: "other"})
 
 
+@pytest.mark.parametrize(
+    ("name", "columns", "kind"),
+    [
+        ("list.txt", {}, "urls"),
+        ("List.CSV", {}, "urls"),
+        ("missing.txt", None, "urls"),  # what is not there is said by the list's own error
+        ("urls.parquet", {"url": pa.string(), "caption": pa.string()}, "urls"),
+        ("large.parquet", {"url": pa.large_string()}, "urls"),
+        ("other.parquet", {"URL": pa.string()}, "tables"),  # must be named: url_column
+        ("numbers.parquet", {"url": pa.int64()}, "tables"),
+        ("images.parquet", {"url": pa.string(), "image": pa.struct({"bytes": pa.binary()})}, "tables"),
+        ("bytes.parquet", {"url": pa.string(), "jpg": pa.binary()}, "tables"),
+        ("missing.parquet", None, "tables"),
+        ("urls.arrow", {"url": pa.string()}, "tables"),  # lists are not read from these
+        ("folder.txt/", None, "folder"),
+    ],
+)
+def test_a_list_is_known_by_its_name_or_by_a_table_without_images(tmp_path, name, columns, kind):
+    path = tmp_path / name
+    if name.endswith("/"):
+        path.mkdir()
+    elif columns is not None and path.suffix == ".parquet":
+        pq.write_table(pa.schema(columns).empty_table(), path)
+    elif columns is not None:
+        path.write_bytes(b"")
+    assert kind_of(SourceSettings(path=str(path))) == kind
+
+
+def test_a_table_whose_image_column_is_named_is_no_list(tmp_path):
+    pq.write_table(pa.table({"url": ["https://example.com/1.jpg"], "path": ["1.jpg"]}), tmp_path / "t.parquet")
+    assert kind_of(SourceSettings(path=str(tmp_path / "t.parquet"), image_column="path")) == "tables"
+    assert kind_of(SourceSettings(path="https://example.com/urls.txt")) == "folder"
+    with pytest.raises(ConfigError, match="one URL a line"):
+        build_source(SourceSettings(path="https://example.com/urls.txt"))
+
+
+def test_a_list_without_one_url_is_an_error_and_not_so_many_failed_images(tmp_path):
+    path = write_list(tmp_path / "urls.txt", [("photos/secret.jpg",), ("C:\\2.jpg",)])
+    with pytest.raises(SourceError, match="none of its 2 lines is an http or https URL") as caught:
+        listed(path)
+    assert "secret" not in str(caught.value)
+
+
 def test_a_line_that_is_no_url_fails_alone_and_its_password_is_nowhere(tmp_path):
-    path = write_list(tmp_path / "urls.txt", [("https://user:secret@example.com/a.jpg",)])
+    urls = ["https://user:secret@example.com/a.jpg", "https://example.com/b.jpg"]
+    path = write_list(tmp_path / "urls.txt", [(url,) for url in urls])
     source = UrlSource(SourceSettings(kind="urls", path=str(path)))
-    (row,) = source.list().table.to_pylist()
+    (row,) = (row for row in source.list().table.to_pylist() if row["key"].startswith("no-url"))
     assert "secret" not in str(row)
     with pytest.raises(SourceFileError, match="user name or a password"):
         source.read(row["key"], row["locator"], max_bytes=LIMIT)
@@ -309,7 +354,8 @@ def test_a_list_among_several_sources_fetches_ahead_too(tmp_path, server):
     assert server.most_busy >= 2
 
 
-def test_fetching_must_end_before_its_worker_is_stopped(tmp_path):
-    source = {"kind": "urls", "path": "urls.txt", "http": {"timeout_s": 30}}
+@pytest.mark.parametrize("kind", ["urls", "auto"])
+def test_fetching_must_end_before_its_worker_is_stopped(tmp_path, kind):
+    source = {"kind": kind, "path": "urls.txt", "http": {"timeout_s": 30}}
     with pytest.raises(ConfigError, match=r"timeout_s \(30\) must be less than limits.max_decode_s \(30\)"):
         make_settings_for(tmp_path, source=source)

@@ -8,9 +8,10 @@ import struct
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from image_assets_tests.images import image_bytes
 
@@ -216,6 +217,85 @@ def web_server(*, tls: bool = False) -> Iterator[WebServer]:
         yield server
     finally:
         server.ends.set()
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+class ProxyServer(ThreadingHTTPServer):
+    """An HTTP proxy: fetches http:// itself, and opens tunnels. It alone knows the names in ``hosts``."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _ProxyHandler)
+        self.hosts: dict[str, tuple[str, int]] = {}
+        self.asked: list[tuple[str, str]] = []
+        self.credentials: list[str | None] = []
+        # What it answers in place of doing what it is asked.
+        self.refuses_with: int | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing: clients hang up here all the time."""
+
+
+class _ProxyHandler(BaseHTTPRequestHandler):
+    server: ProxyServer
+
+    def do_GET(self) -> None:
+        if not self._refused():
+            parts = urlsplit(self.path)
+            with self._upstream(parts.netloc, 80) as upstream:
+                head = "".join(f"{name}: {value}\r\n" for name, value in self.headers.items() if name != "Connection")
+                upstream.sendall(f"{self.command} {parts.path} HTTP/1.0\r\n{head}\r\n".encode())
+                self._copy(upstream, self.connection)
+
+    do_HEAD = do_GET  # noqa: N815
+
+    def do_CONNECT(self) -> None:
+        if not self._refused():
+            with self._upstream(self.path, 443) as upstream:
+                self.wfile.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+                threading.Thread(target=self._copy, args=(self.connection, upstream), daemon=True).start()
+                self._copy(upstream, self.connection)
+
+    def log_message(self, *args: object) -> None:
+        return None
+
+    def _refused(self) -> bool:
+        self.server.asked.append((self.command, self.path))
+        self.server.credentials.append(self.headers.get("Proxy-Authorization"))
+        del self.headers["Proxy-Authorization"]
+        self.close_connection = True
+        if self.server.refuses_with is not None:
+            self.send_response(self.server.refuses_with, "SECRET words of the proxy")
+            self.end_headers()
+        return self.server.refuses_with is not None
+
+    def _upstream(self, place: str, port: int) -> socket.socket:
+        host, _, own_port = place.partition(":")
+        return socket.create_connection(self.server.hosts.get(host) or (host, int(own_port or port)), timeout=60)
+
+    def _copy(self, source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(2**16):
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+
+
+@contextmanager
+def proxy_server() -> Iterator[ProxyServer]:
+    """Run a proxy for the time of a block."""
+    server = ProxyServer()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
         server.shutdown()
         server.server_close()
         thread.join()

@@ -15,10 +15,10 @@ def store(request, tmp_path):
     return Store("memory:///" if request.param == "memory" else str(tmp_path / request.param))
 
 
-@pytest.fixture(params=["folder", "memory", "s3", "azure"])
+@pytest.fixture(params=["folder", "memory", "s3", "azure", "gcs"])
 def either(request, tmp_path):
     """One store of each kind, where the name of the folder does not matter."""
-    if request.param in {"s3", "azure"}:
+    if request.param in {"s3", "azure", "gcs"}:
         server = request.getfixturevalue(request.param)
         return Store(server.url(server.new_bucket(), "some where"))
     return Store("memory:///" if request.param == "memory" else str(tmp_path / "store"))

@@ -1,6 +1,7 @@
 """What a store asks of a bucket beyond the verbs: conditions that are honoured, large files in parts, short errors."""
 
 import os
+import re
 import subprocess
 import sys
 from functools import partial
@@ -12,8 +13,8 @@ from image_assets.pipeline import vacuum
 from image_assets.storage import store as store_module
 from image_assets.storage.identity import open_store
 from image_assets.storage.store import Store
-from image_assets_tests.proxies import Trouble, proxy_before
-from image_assets_tests.servers import s3_client
+from image_assets_tests.proxy import Trouble, proxy_before
+from image_assets_tests.servers import gcs_client, s3_client
 
 _WRITE = """
 import sys
@@ -25,7 +26,7 @@ print(store.put_if_absent("commit", sys.argv[2].encode() * 1000), flush=True)
 """
 
 
-@pytest.fixture(params=["s3", "azure"])
+@pytest.fixture(params=["s3", "azure", "gcs"])
 def bucket(request):
     """An empty place in a bucket of each kind: (server, bucket, url)."""
     server = request.getfixturevalue(request.param)
@@ -65,6 +66,41 @@ def test_an_upload_that_fails_halfway_leaves_no_parts(s3, parts, tmp_path):
     assert "Uploads" not in s3_client(s3).list_multipart_uploads(Bucket=name)
 
 
+def test_a_first_try_whose_answer_was_lost_is_no_bucket_without_conditions(bucket, settings):
+    server, name, _ = bucket
+    lost = set()
+
+    def lose(method, path):
+        if method != "PUT" or path in lost:
+            return None
+        lost.add(path)
+        return 503
+
+    with proxy_before(server, Trouble(lose=lose)) as proxy:
+        store = open_store(settings(store=proxy.url(name, "store")))
+        assert [file.path for file in store.list("")] == ["store.json"]
+    assert len(lost) >= 3
+
+
+def test_an_upload_whose_end_was_answered_too_late_is_made_again(bucket, parts, tmp_path):
+    server, name, _ = bucket
+    large = tmp_path / "large"
+    large.write_bytes(os.urandom(12 * 2**20))
+    left = [503]
+    ends = re.compile(r"^POST .*uploadId|^PUT .*comp=blocklist")
+    trouble = Trouble(lose=lambda method, path: left.pop() if left and ends.match(f"{method} {path}") else None)
+    with proxy_before(server, trouble) as proxy:
+        store = Store(proxy.url(name))
+        assert store.put_if_absent("index/1.parquet", large) is True
+        left.append(503)
+        store.put("index.parquet", large)
+        assert left == []
+        assert [store.get(path).to_pybytes() for path in ("index/1.parquet", "index.parquet")] == [
+            large.read_bytes()
+        ] * 2
+        assert len(list(store.list(""))) == 2
+
+
 def test_a_bucket_that_honours_conditions_is_asked_once(bucket, settings):
     server, name, _ = bucket
     trouble = Trouble()
@@ -77,20 +113,42 @@ def test_a_bucket_that_honours_conditions_is_asked_once(bucket, settings):
         assert [method for method, _ in trouble.seen] == ["HEAD", "GET", "GET"]
 
 
-@pytest.mark.parametrize("ignores", ["if-none-match", "x-none"])
-def test_a_bucket_that_ignores_conditions_is_refused_with_the_remedy(s3, ignores, settings):
-    name = s3.new_bucket()
-    # The other one does not ignore them, it does not know them.
+@pytest.mark.parametrize(
+    ("kind", "ignores"),
+    [
+        ("s3", "if-none-match"),
+        ("s3", "x-none"),  # does not ignore them, it does not know them
+        ("gcs", "x-goog-if-generation-match"),
+    ],
+)
+def test_a_bucket_that_ignores_conditions_is_refused_with_the_remedy(kind, ignores, settings, request):
+    server = request.getfixturevalue(kind)
+    name = server.new_bucket()
     trouble = Trouble(drop=frozenset({ignores}))
     if ignores == "x-none":
         trouble.refuse = lambda method, path: 501 if method == "PUT" and "uploadId" in path else None
-    with proxy_before(s3, trouble) as proxy:
+    with proxy_before(server, trouble) as proxy:
         with pytest.raises(
             StoreError, match=r"does not support conditional writes .*; use a bucket that does"
         ) as caught:
             open_store(settings(store=proxy.url(name)))
         assert "\n" not in str(caught.value)
         assert list(Store(proxy.url(name)).list("")) == []
+
+
+def test_googles_conditions_are_judged_where_its_own_client_is_heard(gcs):
+    from google.api_core.exceptions import PreconditionFailed
+
+    name = gcs.new_bucket()
+    store, theirs = Store(gcs.url(name)), gcs_client(gcs).bucket(name)
+    theirs.blob("theirs").upload_from_string(b"1", if_generation_match=0)
+    assert store.put_if_absent("theirs", b"2") is False
+    assert store.put_if_absent("ours", b"2") is True
+    with pytest.raises(PreconditionFailed):
+        theirs.blob("ours").upload_from_string(b"1", if_generation_match=0)
+    theirs.blob("ours").delete()
+    assert store.put_if_absent("ours", b"3") is True
+    assert [theirs.blob(path).download_as_bytes() for path in ("theirs", "ours")] == [b"1", b"3"]
 
 
 def test_of_several_processes_one_wins(bucket):

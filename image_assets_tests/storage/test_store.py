@@ -10,7 +10,7 @@ import pytest
 
 from image_assets.core.errors import ConfigError, StoreError
 from image_assets.storage.store import Store
-from image_assets_tests.proxies import Trouble, proxy_before
+from image_assets_tests.proxy import Trouble, proxy_before
 
 
 def test_what_is_put_is_got_opened_listed_and_exists(store):

@@ -9,8 +9,8 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import yaml
 
+from image_assets.formats.dataset_card import dataset_card
 from image_assets.formats.publishing import published_whole
 from image_assets.pipeline.remux.journal import Journal
 from image_assets.pipeline.remux.options import RemuxOptions
@@ -80,18 +80,14 @@ def _quarantined(journal: Journal) -> Iterator[list[dict[str, Any]]]:
 def _card(options: RemuxOptions, finished: Finished) -> str:
     """Return a dataset card by which ``load_dataset`` finds the parts, and nothing else in the folder."""
     pattern = f"{finished.split}-*.parquet" if options.names == "hub" else "part-*.parquet"
-    head = {
-        "configs": [{"config_name": "default", "data_files": [{"split": finished.split, "path": pattern}]}],
-        "tags": ["image-assets"],
-    }
     how = f"the function `{options.function}`" if options.function else "the preset `remux`"
     source = f"{options.dataset}{f' ({options.subset})' if options.subset else ''}"
-    return (
-        f"---\n{yaml.safe_dump(head, sort_keys=False)}---\n\n"
+    text = (
         f"{finished.rows} images of `{source}`, split `{options.split}`, preprocessed with {how}, "
         f"seed {options.seed}, stored as {options.image_format.upper()}. Rows whose image could not be decoded are in "
-        f"`{QUARANTINE}`.\n"
+        f"`{QUARANTINE}`."
     )
+    return dataset_card({finished.split: pattern}, text)
 
 
 def _write_text(target: Path, text: str) -> None:

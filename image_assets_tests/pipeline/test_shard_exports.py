@@ -1,0 +1,159 @@
+"""Exports of one file a shard: equal to the dataset, written again only where rows changed, whole after any kill."""
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from PIL import Image
+
+from image_assets.core.errors import DatasetError
+from image_assets.core.sharding import bucket_of
+from image_assets.formats import FORMATS
+from image_assets.pipeline.following import write_all_exports
+from image_assets.pipeline.reading import open_dataset
+from image_assets.pipeline.resharding import reshard_dataset
+from image_assets.pipeline.run import run_dataset
+from image_assets.pipeline.shard_exports import write_shard_exports
+from image_assets.storage import layout
+from image_assets.storage.store import Store
+from image_assets_tests.formats.readers import READERS
+from image_assets_tests.images import make_settings_for, write_image, write_images
+
+ENCODED = sorted(name for name, kind in FORMATS.items() if kind.encoded)
+SHARDS = 4
+
+
+def settings_for(folder, **more):
+    # PNG gives back exactly the pixels that the dataset has.
+    return make_settings_for(folder, num_shards=SHARDS, exports=ENCODED, output={"format": "png"}, **more)
+
+
+def files_of(settings, name):
+    """{file name: its bytes} of an export, without the record."""
+    folder = Path(settings.store) / "exports" / name
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "exports.json"}
+
+
+def parts_of(settings, name):
+    return [
+        path for path in sorted((Path(settings.store) / "exports" / name).iterdir()) if path.name.startswith("train")
+    ]
+
+
+@pytest.mark.parametrize("name", ENCODED)
+def test_all_files_together_hold_what_the_dataset_holds(tmp_path, name):
+    write_images(tmp_path / "raw", 9)
+    settings = settings_for(tmp_path, augment={"variants": 1, "transforms": ["random_flip"]})
+    run_dataset(settings)
+    backs = [READERS[name](path) for path in parts_of(settings, name)]
+    assert len(backs) == SHARDS
+    with open_dataset(settings.store) as dataset:
+        table = dataset.table()
+        pixels = dataset.images(table)
+    assert [key for back in backs for key in back.filenames] == table["key"].to_pylist()
+    assert [label for back in backs for label in back.labels] == table["label"].to_pylist()
+    assert [variant for back in backs for variant in back.variants] == table["variant"].to_pylist()
+    np.testing.assert_array_equal(np.concatenate([back.images for back in backs if back.filenames]), pixels)
+
+
+@pytest.mark.parametrize("name", ENCODED)
+def test_only_files_of_changed_shards_are_written_and_they_equal_those_from_scratch(tmp_path, name):
+    write_images(tmp_path / "raw", 12)
+    settings = settings_for(tmp_path)
+    run_dataset(settings)
+    store, before = Store(settings.store), files_of(settings, name)
+    assert write_shard_exports(store, name).written == 0
+    key = "a/new.png"
+    write_image(tmp_path / "raw", key, 50)
+    run_dataset(settings)
+    after = files_of(settings, name)
+    assert changed_files(before, after) == [f"train-{bucket_of(key) * SHARDS // 4096:05d}"]
+    fresh = settings_for(tmp_path, name="fresh")
+    run_dataset(fresh.model_copy(update={"store": str(tmp_path / "fresh")}))
+    assert {path.name: path.read_bytes() for path in (tmp_path / "fresh/exports" / name).glob("train-*")} == {
+        path: data for path, data in after.items() if path.startswith("train-")
+    }
+
+
+def changed_files(before, after):
+    return sorted(name[:11] for name in after if name.startswith("train-") and before.get(name) != after[name])
+
+
+def test_a_relabelled_image_writes_its_file_and_a_reshard_all_of_them(tmp_path):
+    paths = write_images(tmp_path / "raw", 8)
+    keys = [path.relative_to(tmp_path / "raw").as_posix() for path in paths]
+    lines = ["filename,label", *(f"{key},x" for key in keys)]
+    (tmp_path / "labels.csv").write_text("\n".join(lines))
+    settings = settings_for(tmp_path, labels={"kind": "file", "path": "labels.csv"})
+    run_dataset(settings)
+    before = files_of(settings, "webdataset")
+    (tmp_path / "labels.csv").write_text("\n".join([*lines[:-1], f"{keys[-1]},other"]))
+    run_dataset(settings)
+    after = files_of(settings, "webdataset")
+    assert changed_files(before, after) == [f"train-{bucket_of(keys[-1]) * SHARDS // 4096:05d}"]
+    reshard_dataset(settings, 2)
+    assert sorted(files_of(settings, "webdataset")) == ["train-00000-of-00002.tar", "train-00001-of-00002.tar"]
+
+
+@pytest.mark.parametrize(
+    "harm", ["file removed", "file changed in length", "record removed", "killed before the record"]
+)
+def test_whatever_happened_to_a_file_it_is_right_afterwards(tmp_path, harm):
+    write_images(tmp_path / "raw", 6)
+    settings = settings_for(tmp_path)
+    run_dataset(settings)
+    store, before = Store(settings.store), files_of(settings, "tfrecord")
+    record = Path(settings.store) / layout.export_record("tfrecord")
+    path = parts_of(settings, "tfrecord")[1]
+    if harm == "file removed":
+        path.unlink()
+    elif harm == "file changed in length":
+        path.write_bytes(b"cut")
+    elif harm == "record removed":
+        record.unlink()
+    else:
+        content = json.loads(record.read_text())
+        del content[f"exports/tfrecord/{path.name}"]
+        record.write_text(json.dumps(content))
+        path.write_bytes(b"older")
+    write_shard_exports(store, "tfrecord")
+    assert files_of(settings, "tfrecord") == before
+    assert write_shard_exports(store, "tfrecord").written == 0
+
+
+def test_the_hubs_layout_has_a_card_that_names_its_files(tmp_path):
+    write_images(tmp_path / "raw", 5)
+    settings = settings_for(tmp_path)
+    run_dataset(settings)
+    folder = Path(settings.store) / "exports/huggingface"
+    card = yaml.safe_load((folder / "README.md").read_text().split("---")[1])
+    (files,) = card["configs"][0]["data_files"]
+    assert files == {"split": "train", "path": "train-*.parquet"}
+    table = pq.read_table(sorted(folder.glob(files["path"])))
+    assert table.num_rows == 5
+    features = json.loads(table.schema.metadata[b"huggingface"])["info"]["features"]
+    assert features["image"] == {"_type": "Image"}
+    assert set(features) == set(table.column_names)
+    Image.open(io.BytesIO(table["image"][0].as_py()["bytes"])).load()
+
+
+def test_what_is_forgotten_is_in_no_file(tmp_path):
+    from image_assets.pipeline.forget import forget_images
+
+    write_images(tmp_path / "raw", 6)
+    settings = settings_for(tmp_path)
+    run_dataset(settings)
+    with open_dataset(settings.store) as dataset:
+        key, output = dataset[0]["key"], dataset[0]["output_sha256"]
+    forget_images(settings, [key])
+    for name in ENCODED:
+        assert not any(key.encode() in data or output.encode() in data for data in files_of(settings, name).values())
+
+
+def test_a_store_without_a_dataset_is_refused_in_words(tmp_path):
+    with pytest.raises(DatasetError, match="no published dataset"):
+        write_all_exports(Store(str(tmp_path / "store")), ENCODED)
