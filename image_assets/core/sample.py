@@ -18,6 +18,7 @@ REASONS: dict[str, str] = {
     "decoder_crashed": "the decoder killed its process",
     "decoder_timeout": "decoding took longer than the limit",
     "unreadable": "the file cannot be opened or read",
+    "busy": "the web server asked to come back later; the next run does",
     "outside_root": "a link that leads out of the source folder",
     "private_address": "a URL that leads to an address which is not public",
     "opted_out": "the web server asks that the image is not used (X-Robots-Tag)",

@@ -248,6 +248,9 @@ class _Batch:
             # Nothing is wrong with bytes that could not be read this time: their copies must not be taken to fail.
             self._release(row["sha256"])
             row["sha256"] = None
+            if error.reason == "busy":
+                # A version that no listing has: what the next run finds differs, and it tries again.
+                row["version"] = "busy"
         elif row["sha256"] in self.claimed:
             self.context.claims.failed(row["sha256"], error.reason, detail)
 

@@ -13,7 +13,7 @@ from image_assets.sources.containers import Container, Held
 from image_assets.sources.found_members import FoundMembers, UnitNames
 from image_assets.sources.gzip_stream import GzipStream
 from image_assets.sources.kinds import ARCHIVE_SUFFIXES, GZIP_SUFFIXES
-from image_assets.sources.members import Archive, Member, name_in_key, sample_of, told_in
+from image_assets.sources.members import Archive, Member, Told, name_in_key, sample_of, told_in
 from image_assets.sources.names import image_extensions, may_be_image
 from image_assets.sources.read_ahead import ReadAhead
 from image_assets.sources.tar_archive import TarArchive
@@ -97,7 +97,7 @@ class ArchiveContainer:
         self._reader.close()
 
     def _take(self, member: Member, found: FoundMembers) -> int:
-        """Take what counts of a member; return 1 if it is no candidate for an image, and not hidden."""
+        """Take what counts of a member; return 1 if it counts for nothing, and is not hidden."""
         name = name_in_key(member.name)
         if name is None:
             return 0
@@ -111,7 +111,9 @@ class ArchiveContainer:
             except SourceFileError:
                 return 1
             try:
-                found.add_told(sample, part, told_in(part, data, self._fields))
+                told = told_in(part, data, self._fields)
             except ValueError as error:
                 raise ContainerError(f"{name}: {error}; correct source.extra_columns") from error
+            found.add_told(sample, part, told)
+            return int(told == Told())
         return 1

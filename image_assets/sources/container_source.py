@@ -153,7 +153,8 @@ class ContainerSource:
         try:
             reader = self._tree.open(path, None)
         except VanishedError as error:
-            raise SourceError(f"source {path} does not exist; create it or correct the path") from error
+            where = self._shelf.settings.path.partition("?")[0]
+            raise SourceError(f"source {where} does not exist; create it or correct the path") from error
         except SourceFileError as error:
             raise SourceError(f"source {path} cannot be read: {error.detail}") from error
         reader.close()

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from image_assets.core.errors import ContainerError, SourceError
 from image_assets.core.listing import Listing
+from image_assets.settings import SourceSettings
 from image_assets.sources.base import RawImage
 from image_assets.sources.container_places import head_of, outside
 from image_assets.sources.spool import ListingBuilder
@@ -96,6 +97,11 @@ class Shelf(Protocol):
     """One kind of containers."""
 
     @property
+    def settings(self) -> SourceSettings:
+        """Where they are."""
+        ...
+
+    @property
     def suffixes(self) -> tuple[str, ...]:
         """How the names of its containers end, lower case."""
         ...
@@ -129,7 +135,8 @@ def listing_of(containers: Iterable[tuple[TreeFile, Listed | ContainerError]], i
             builder.add(table)
     if broken and not whole:
         file, error = broken[0]
-        raise SourceError(f"{file.path} cannot be listed: {error}; replace it or take it away")
+        remedy = "" if "source." in str(error) else "; replace it or take it away"
+        raise SourceError(f"{file.path} cannot be listed: {error}{remedy}")
     for file, error in broken:
         builder.add_image(file.path, file.version, file.size_bytes, head_of(file, file.version))
         builder.notes.append(f"{file.path} cannot be listed, what the dataset holds of it stays: {error}")

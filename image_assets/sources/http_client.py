@@ -18,7 +18,7 @@ from urllib3.util import parse_url
 
 from image_assets.core.errors import SourceFileError
 from image_assets.settings import HttpSettings
-from image_assets.sources.http_errors import PASSING_CODES, PassingError, status_text, translated
+from image_assets.sources.http_errors import BUSY_CODES, PASSING_CODES, PassingError, status_text, translated
 from image_assets.sources.http_proxy import Proxies, Proxy, refuse_private
 from image_assets.sources.opt_out import opt_out_of
 from image_assets.sources.public_sockets import Limits, limited, proxy_pool, public_pool
@@ -77,7 +77,8 @@ class HttpClient:
 
         Raises:
             SourceFileError: they cannot be had (reason unreadable), are more than ``max_bytes`` (too_large), lie at
-                an address that is not public (private_address), or their server wants them left alone (opted_out).
+                an address that is not public (private_address), or their server wants them left alone (opted_out) or
+                asked later (busy).
         """
 
         def attempt(limits: Limits) -> Fetched:
@@ -130,7 +131,7 @@ class HttpClient:
                 break
             time.sleep(wait_s)
         tries = f"; attempt {number + 1}, the last" if number else ""
-        raise SourceFileError("unreadable", f"{failure}{tries}") from failure
+        raise SourceFileError(failure.reason, f"{failure}{tries}") from failure
 
     @contextmanager
     def _answer(
@@ -179,7 +180,8 @@ class HttpClient:
             wait_s = _asked_wait_s(response)
             with self._lock:
                 self._free_at[host] = max(self._free_at.get(host, 0.0), time.monotonic() + wait_s)
-            raise PassingError(status_text(response.status), wait_s)
+            reason = "busy" if response.status in BUSY_CODES else "unreadable"
+            raise PassingError(status_text(response.status), wait_s, reason)
         return response
 
     def _pool(self, proxy: Proxy | None) -> PoolManager:
@@ -198,7 +200,7 @@ class HttpClient:
             now = time.monotonic()
             turn = max(now, self._free_at.get(host, now))
             if turn >= limits.deadline:
-                raise SourceFileError("unreadable", f"{host} must not be asked for another {turn - now:.0f} s")
+                raise SourceFileError("busy", f"{host} must not be asked for another {turn - now:.0f} s")
             self._free_at[host] = turn + self._settings.min_interval_s
         time.sleep(turn - now)
 

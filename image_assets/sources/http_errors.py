@@ -27,12 +27,17 @@ _PASSING: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
 )
 
 
-class PassingError(Exception):
-    """An attempt failed in a way that another may not."""
+# Of these, those by which a server asks for patience: nothing is wrong with the image.
+BUSY_CODES = frozenset({429, 503})
 
-    def __init__(self, text: str, wait_s: float = 0.0) -> None:
+
+class PassingError(Exception):
+    """An attempt failed in a way that another may not; ``reason`` is the image's if none does."""
+
+    def __init__(self, text: str, wait_s: float = 0.0, reason: str = "unreadable") -> None:
         super().__init__(text)
         self.wait_s = wait_s
+        self.reason = reason
 
 
 def status_text(status: int) -> str:
@@ -61,5 +66,7 @@ def _of_proxy(error: ProxyError) -> Exception:
     refused = re.search(r"Tunnel connection failed: (\d{3})\b", str(error.original_error))
     if refused is None:
         return PassingError("no connection to the proxy")
-    text = f"the proxy says {status_text(int(refused[1]))}"
-    return PassingError(text) if int(refused[1]) in PASSING_CODES else SourceFileError("unreadable", text)
+    code = int(refused[1])
+    text = f"the proxy says {status_text(code)}"
+    reason = "busy" if code in BUSY_CODES else "unreadable"
+    return PassingError(text, reason=reason) if code in PASSING_CODES else SourceFileError(reason, text)

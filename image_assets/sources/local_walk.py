@@ -179,23 +179,35 @@ def _entries(folder: str) -> Iterator[os.DirEntry[str]]:
 def _spellings(names: Iterable[str], folder: str) -> dict[str, str]:
     """Return how the names that are not NFC, or not UTF-8, are spelled in a key.
 
-    When the NFC spelling is taken by a neighbour, or there is none, every byte outside ASCII is written ``%XX``.
+    When the NFC spelling is taken by a neighbour, or there is none, every byte outside ASCII is written ``%XX``; when
+    that is a neighbour's name too, every byte is.
     """
-    spellings: dict[str, str] = {}
-    wanted = {name: unicodedata.normalize("NFC", name) for name in names}
-    if not wanted:
+    choices = {name: _choices(name) for name in names}
+    if not choices:
         return {}
-    every = set(wanted.values())
+    every = {spelling for spellings in choices.values() for spelling in spellings}
     # Names of the file system itself: asking it whether one exists finds other spellings too on some.
     taken = {entry.name for entry in _entries(folder) if entry.name in every and _is_plain(entry.name)}
-    for name in sorted(wanted, key=os.fsencode):
-        normal = wanted[name]
-        if normal in taken or not _is_utf8(name):
-            spellings[name] = escaped(os.fsencode(name))
-        else:
-            taken.add(normal)
-            spellings[name] = normal
-    return spellings
+    chosen: dict[str, str] = {}
+    for name in sorted(choices, key=os.fsencode):
+        free = [spelling for spelling in choices[name] if spelling not in taken]
+        chosen[name] = free[0] if free else _beyond(choices[name][-1], taken, folder)
+        taken.add(chosen[name])
+    return chosen
+
+
+def _choices(name: str) -> list[str]:
+    data = os.fsencode(name)
+    normal = [unicodedata.normalize("NFC", name)] if _is_utf8(name) else []
+    return [*normal, escaped(data), "".join(f"%{byte:02X}" for byte in data)]
+
+
+def _beyond(spelling: str, taken: set[str], folder: str) -> str:
+    """Return a spelling that nothing in a folder has, where somebody gave others all that there are."""
+    names = taken | {entry.name for entry in _entries(folder)}
+    while spelling in names:
+        spelling += "%"
+    return spelling
 
 
 def _is_plain(name: str) -> bool:

@@ -146,6 +146,9 @@ def _image_column(
     if len(found) == 1:
         return found[0]
     what = f"several columns could be images: {', '.join(found)}" if found else f"no column of images; found: {names}"
+    links = [name for name in schema.names if name.lower() in {"url", "urls", "image_url"}]
+    if links and not found:
+        raise ContainerError(f"{what}; for a list of URLs set source.kind: urls and source.url_column: {links[0]}")
     raise ContainerError(f"{what}; set source.image_column")
 
 

@@ -1,6 +1,7 @@
 """A list of URLs in a text, CSV or Parquet file: what it says of each, and the key that each gets."""
 
 import hashlib
+import re
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -116,7 +117,9 @@ def _parsed_url(text: str) -> tuple[str, str, str | None]:
     except (LocationParseError, ValueError):
         return text, _with_hash("no-url/", text), "this line of the list is no URL"
     if parts.scheme not in _DEFAULT_PORTS or not parts.host:
-        return text, _with_hash("no-url/", text), "no http or https URL"
+        # The rest may be a secret.
+        what = f"its scheme is {parts.scheme[:20]!r}" if parts.scheme else "it begins with no scheme"
+        return text, _with_hash("no-url/", text), f"no http or https URL: {what}"
     if parts.auth is not None:
         fault = "the URL holds a user name or a password, which would be kept; leave it out"
         return text, _with_hash("no-url/", text), fault
@@ -169,7 +172,9 @@ def _batches(path: Path, settings: SourceSettings) -> Iterator[pa.Table]:
     except UnicodeDecodeError as error:
         raise SourceError(f"list of URLs {path} is not UTF-8 text; name it .csv or .parquet if it is one") from error
     except (pa.ArrowException, OSError) as error:
-        raise SourceError(f"list of URLs {path} cannot be read: {str(error).splitlines()[0]}") from error
+        # What Arrow says of a line ends with the line, and a URL may be signed.
+        said = re.sub(r"(expected \d+ columns, got \d+).*", r"\1", str(error).splitlines()[0], flags=re.IGNORECASE)
+        raise SourceError(f"list of URLs {path} cannot be read: {said}") from error
 
 
 def _text_batches(path: Path, settings: SourceSettings) -> Iterator[pa.Table]:

@@ -17,8 +17,6 @@ from image_assets_tests.benchmarks.s3_stand_in import PREFIX, bucket_name, stand
 STEPS = ("nothing", "list", "fingerprints", "detect", "plan", "unchanged")
 S3_YARDSTICKS = ("obstore", "boto3")
 S3_STEPS = ("nothing", "list", "slices", "detect", "plan", "unchanged")
-# A bucket that is 50 ms away, and one of which nobody waits for an answer.
-S3_DELAYS_MS = (0, 50)
 
 
 def main() -> None:
@@ -28,6 +26,7 @@ def main() -> None:
     parser.add_argument("--shards", type=int, default=64)
     parser.add_argument("--folder", action="store_true", help="also list as many empty files of a local folder")
     parser.add_argument("--s3", action="store_true", help="list as many objects of a bucket in place of an inventory")
+    parser.add_argument("--delay-ms", type=int, nargs="+", default=[0, 50], help="how late the bucket's answers come")
     options = parser.parse_args()
     for count in options.images:
         store = CACHE / f"objects-{count}-{options.shards}"
@@ -52,7 +51,7 @@ def _measure_s3(store: Path, count: int, options: argparse.Namespace) -> None:
     # Anything does for credentials, and none must be looked for.
     os.environ |= {"AWS_ACCESS_KEY_ID": "somebody", "AWS_SECRET_ACCESS_KEY": "something", "AWS_REGION": "us-east-1"}
     with stand_in() as server:
-        for delay_ms in S3_DELAYS_MS:
+        for delay_ms in options.delay_ms:
             print(f"each answer {delay_ms} ms late")
             for step in (*S3_YARDSTICKS, *S3_STEPS):
                 changed = 0 if step == "unchanged" else options.changed

@@ -58,7 +58,7 @@ def test_what_succeeds_at_last_is_fetched(server, path, requests):
         ("none.jpg", "unreadable", "404 Not Found"),
         ("403.jpg", "unreadable", "403 Forbidden"),
         ("500.jpg", "unreadable", "500 Internal Server Error; attempt 2, the last"),
-        ("429-long.jpg", "unreadable", "429 Too Many Requests"),
+        ("429-long.jpg", "busy", "429 Too Many Requests"),
         ("reset.jpg", "unreadable", "connection broke"),
         ("short.jpg", "unreadable", "connection broke"),
         ("no-http.jpg", "unreadable", "no HTTP"),

@@ -359,3 +359,19 @@ def test_fetching_must_end_before_its_worker_is_stopped(tmp_path, kind):
     source = {"kind": kind, "path": "urls.txt", "http": {"timeout_s": 30}}
     with pytest.raises(ConfigError, match=r"timeout_s \(30\) must be less than limits.max_decode_s \(30\)"):
         make_settings_for(tmp_path, source=source)
+
+
+def test_a_server_that_asks_to_come_back_later_is_asked_again_by_the_next_run(server, tmp_path):
+    server.files["/later.jpg"] = image_bytes(1)
+    server.behaviours["/later.jpg"] = lambda handler: handler.answer(429, headers={"Retry-After": "3600"})
+    write_list(tmp_path / "urls.csv", [(f"{server.root}/later.jpg",)])
+    settings = make_settings_for(tmp_path, source={"kind": "urls", "path": "urls.csv", "http": QUICK}, num_shards=1)
+    assert run_dataset(settings).counts.failed == 1
+    assert run_dataset(settings).counts.failed == 1
+    (item,) = quarantine_summary(settings)["quarantine"]
+    assert (item["reason"], item["attempts"]) == ("busy", 2)
+    del server.behaviours["/later.jpg"]
+    assert plan_dataset(settings).counts.decoded == 1
+    report = run_dataset(settings)
+    assert (report.counts.decoded, report.counts.failed) == (1, 0)
+    assert run_dataset(settings).counts.kept == 1
