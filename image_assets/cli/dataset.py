@@ -32,6 +32,7 @@ def run(output: str | None, recheck: bool, allow_deletes: bool, as_json: bool, *
     Exit code 0: success, 3: partial failure, 1: failure, 2: usage.
     """
     from image_assets.pipeline.detect import RunOptions
+    from image_assets.pipeline.export_size import size_note
     from image_assets.pipeline.exporting import ExportTarget, export_dataset
     from image_assets.pipeline.summary import run_summary
 
@@ -40,6 +41,8 @@ def run(output: str | None, recheck: bool, allow_deletes: bool, as_json: bool, *
     target = ExportTarget.parse(output, **how) if output else None
     summary, report = run_summary(settings, RunOptions(allow_deletes, recheck), progress=not as_json)
     if target is not None and report.index is not None:
+        if (note := size_note(settings.store, target)) is not None:
+            click.echo(f"image-assets: {note}", err=True)
         summary["output"] = [str(path) for path in export_dataset(settings.store, target)]
     show(summary, as_json=as_json)
     exit_with_status(summary["pipeline_status"])

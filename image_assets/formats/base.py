@@ -69,12 +69,15 @@ class Format(Protocol):
     """Writes one kind of file. The same batches and options give the same bytes.
 
     ``suffix`` is what its files are called, ``other_suffixes`` are names that mean the same; all lower case.
-    ``encoded`` says that images are in it as they are stored, and not as numbers.
+    ``encoded`` says that images are in it as they are stored, and not as numbers; ``always_pixels`` that they are in it
+    unasked. ``value_bytes`` is about what one number of a pixel takes, as it is and normalised.
     """
 
     suffix: str
     other_suffixes: tuple[str, ...]
     encoded: bool
+    always_pixels: bool
+    value_bytes: tuple[float, float]
 
     def write(self, samples: SampleStream, target: Path, options: ExportOptions) -> None:
         """Write ``target``, a path in an existing folder, holding one batch in memory at a time.

@@ -21,6 +21,8 @@ class CsvFile:
     suffix = ".csv"
     other_suffixes: tuple[str, ...] = ()
     encoded = False
+    always_pixels = False
+    value_bytes = (3.6, 20.0)
 
     def write(self, samples: SampleStream, target: Path, options: ExportOptions) -> None:
         """Write a CSV file.

@@ -19,6 +19,8 @@ class Hdf5File:
     suffix = ".h5"
     other_suffixes: tuple[str, ...] = (".hdf5",)
     encoded = False
+    always_pixels = True
+    value_bytes = (1.0, 4.0)
 
     def write(self, samples: SampleStream, target: Path, options: ExportOptions) -> None:
         """Write an HDF5 file.

@@ -27,6 +27,8 @@ class HuggingFaceFile:
     suffix = ".hf.parquet"
     other_suffixes: tuple[str, ...] = ()
     encoded = True
+    always_pixels = True
+    value_bytes = (0.0, 0.0)
 
     def write(self, samples: SampleStream, target: Path, options: ExportOptions) -> None:
         """Write a Parquet file.

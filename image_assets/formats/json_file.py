@@ -18,6 +18,8 @@ class JsonFile:
     suffix = ".json"
     other_suffixes: tuple[str, ...] = ()
     encoded = False
+    always_pixels = False
+    value_bytes = (3.6, 20.0)
 
     def write(self, samples: SampleStream, target: Path, options: ExportOptions) -> None:
         """Write a JSON file.

@@ -14,6 +14,8 @@ class JsonlFile:
     suffix = ".jsonl"
     other_suffixes: tuple[str, ...] = (".ndjson",)
     encoded = False
+    always_pixels = False
+    value_bytes = (3.6, 20.0)
 
     def write(self, samples: SampleStream, target: Path, options: ExportOptions) -> None:
         """Write a JSON Lines file.

@@ -26,6 +26,8 @@ class NumpyFile:
     suffix = ".npz"
     other_suffixes: tuple[str, ...] = ()
     encoded = False
+    always_pixels = True
+    value_bytes = (1.0, 4.0)
 
     def write(self, samples: SampleStream, target: Path, options: ExportOptions) -> None:
         """Write a .npz file; the samples are gone through once for each array, with pixels once.

@@ -29,6 +29,8 @@ class ParquetFile:
     suffix = ".parquet"
     other_suffixes: tuple[str, ...] = ()
     encoded = False
+    always_pixels = False
+    value_bytes = (1.0, 4.0)
 
     def write(self, samples: SampleStream, target: Path, options: ExportOptions) -> None:
         """Write a Parquet file, one row group a batch.

@@ -29,6 +29,8 @@ class TfrecordFile:
     suffix = ".tfrecord"
     other_suffixes: tuple[str, ...] = (".tfrecords",)
     encoded = True
+    always_pixels = True
+    value_bytes = (0.0, 0.0)
 
     def write(self, samples: SampleStream, target: Path, options: ExportOptions) -> None:
         """Write a TFRecord file.

@@ -22,6 +22,8 @@ class WebDatasetFile:
     suffix = ".tar"
     other_suffixes: tuple[str, ...] = ()
     encoded = True
+    always_pixels = True
+    value_bytes = (0.0, 0.0)
 
     def write(self, samples: SampleStream, target: Path, options: ExportOptions) -> None:
         """Write a tar.
