@@ -201,7 +201,7 @@ def test_names_of_all_kinds_come_through(cli, tmp_path):
 
 
 def test_ctrl_c_leaves_no_process_and_no_traceback(raw, tmp_path):
-    write_images(raw, 3000)
+    write_images(raw, 1500)
     command = [sys.executable, "-m", "image_assets", "run", "--input", str(raw), "--features", "none"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")])}
     process = subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)

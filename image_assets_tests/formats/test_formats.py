@@ -200,10 +200,10 @@ def test_memory_does_not_grow_with_the_dataset(name: str, tmp_path: Path) -> Non
         return peak + arrow_peak
 
     peak_bytes(8)  # what is imported and cached on first use
-    # 24 batches more: to hold their pixels would take 24; what formats note of 96 more samples is less than 2. Those
+    # 12 batches more: to hold their pixels would take 12; what formats note of 48 more samples is less than 2. Those
     # of encoded images hold row groups of a hundred.
     more = 230 if FORMATS[name].encoded else 0
-    assert peak_bytes(128 + more) - peak_bytes(32 + more) < 2 * batch_bytes
+    assert peak_bytes(64 + more) - peak_bytes(16 + more) < 2 * batch_bytes
 
 
 @pytest.mark.parametrize(

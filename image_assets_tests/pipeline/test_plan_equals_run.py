@@ -305,13 +305,13 @@ def tiny_png(number):
     return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
-def test_ten_thousand_renamed_files_move_and_none_is_decoded(settings, tmp_path):
+def test_thousands_of_renamed_files_move_and_none_is_decoded(settings, tmp_path):
     (tmp_path / "raw/a").mkdir()
-    for number in range(10_000):
+    for number in range(3_000):
         (tmp_path / f"raw/a/{number}.png").write_bytes(tiny_png(number))
     options = settings(image={"width_px": 2, "height_px": 2})
-    assert run_dataset(options).counts.decoded == 10_000
+    assert run_dataset(options).counts.decoded == 3_000
     (tmp_path / "raw/a").rename(tmp_path / "raw/b")
     report = run_dataset(options)
-    assert (report.counts.moved, report.counts.removed, report.counts.decoded) == (10_000, 10_000, 0)
-    assert report.index.head.rows == 10_000
+    assert (report.counts.moved, report.counts.removed, report.counts.decoded) == (3_000, 3_000, 0)
+    assert report.index.head.rows == 3_000

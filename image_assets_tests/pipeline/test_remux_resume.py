@@ -173,7 +173,7 @@ def started(dataset: Path, out_dir: Path) -> "subprocess.Popen[bytes]":
 
 @pytest.mark.parametrize(("how", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)])
 def test_interrupted_with_workers_it_says_so_and_goes_on(how, code, tmp_path):
-    dataset = write_parquet(tmp_path / "t.parquet", image_rows(3000))
+    dataset = write_parquet(tmp_path / "t.parquet", image_rows(1200))
     child = started(dataset, tmp_path / "out")
     child.send_signal(how)
     printed, complaint = child.communicate(timeout=60)
@@ -184,7 +184,7 @@ def test_interrupted_with_workers_it_says_so_and_goes_on(how, code, tmp_path):
         )
         assert not list((tmp_path / "out").glob(".image-assets-*"))
     parts = len(list((tmp_path / "out").glob("part-*")))
-    assert 0 < parts < 188
+    assert 0 < parts < 75
     report = remux(dataset, tmp_path / "out", resume=True, rows_per_shard=16, num_workers=2, batch_size=32)
     assert report.resumed_parts in {parts, parts - 1}
-    assert [row["note"] for row in read_parts(tmp_path / "out")] == [f"n{number}" for number in range(3000)]
+    assert [row["note"] for row in read_parts(tmp_path / "out")] == [f"n{number}" for number in range(1200)]
