@@ -238,3 +238,21 @@ def test_nothing_is_asked_for_while_a_run_is_under_way(daemon: SmallDaemon, raw:
     assert (said.requests, said.skipped) == ([], "a run for this dataset is under way; looking again after it")
     daemon.instance.report_run_failed(run)
     assert len(daemon.tick().requests) == 1
+
+
+def test_an_export_of_one_file_a_shard_follows_the_index(instance: dg.DagsterInstance, raw: Path) -> None:
+    settings = make_settings_for(raw.parent, **{**SMALL_SETTINGS, "exports": ["csv", "webdataset"]})
+    daemon = SmallDaemon(instance, settings)
+    daemon.settle()
+    write_image(raw, keys_in(SHARDS[2], 1)[0], 99)
+    assert asked_ranges(daemon) == [(SHARDS[2], SHARDS[2])]
+    records = instance.fetch_materializations(daemon.names.export("webdataset"), limit=10).records
+    events = [event for record in records if (event := record.asset_materialization) is not None]
+    assert [numbers(event, "files_written", "files") for event in events] == [
+        {"files_written": 1, "files": 4},
+        {"files_written": 4, "files": 4},
+    ]
+    # Wanted from now on, and only that is asked for.
+    daemon.load(make_settings_for(raw.parent, **{**SMALL_SETTINGS, "exports": ["csv", "webdataset", "tfrecord"]}))
+    assert asked_ranges(daemon) == [NO_SHARDS]
+    assert len(list((raw.parent / "store/exports/tfrecord").glob("train-*"))) == 4
