@@ -26,7 +26,10 @@ def extra_texts(table: pa.Table) -> pa.Array:
     for field in table.schema:
         if _holds_bytes(field.type):
             raise ValueError(f"column {field.name!r} holds {field.type}, which is no text and no number")
-    return pa.array([extra_text(row) for row in table.to_pylist()], pa.string())
+    # Python's times end with microseconds.
+    fields = [field.with_type(_in_microseconds(field.type)) for field in table.schema]
+    rows = table.cast(pa.schema(fields), safe=False).to_pylist()
+    return pa.array([extra_text(row) for row in rows], pa.string())
 
 
 def extra_text(values: Mapping[str, Any]) -> str | None:
@@ -68,6 +71,21 @@ def _plain(value: Any) -> Any:
     if isinstance(value, datetime.timedelta):
         return value.total_seconds()
     return str(value) if isinstance(value, decimal.Decimal) else value
+
+
+def _in_microseconds(kind: pa.DataType) -> pa.DataType:
+    """Return a type with nanoseconds in it made coarser, and every other as it is."""
+    if pt.is_timestamp(kind) and kind.unit == "ns":
+        return pa.timestamp("us", kind.tz)
+    if pt.is_duration(kind) and kind.unit == "ns":
+        return pa.duration("us")
+    if pt.is_time64(kind) and kind.unit == "ns":
+        return pa.time64("us")
+    if pt.is_list(kind):
+        return pa.list_(kind.value_field.with_type(_in_microseconds(kind.value_type)))
+    if pt.is_struct(kind):
+        return pa.struct([field.with_type(_in_microseconds(field.type)) for field in kind])
+    return kind
 
 
 def _holds_bytes(kind: pa.DataType) -> bool:

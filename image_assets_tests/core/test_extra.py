@@ -40,6 +40,15 @@ def test_what_json_does_not_know_is_written_in_words_it_knows() -> None:
     }
 
 
+def test_nanoseconds_as_pandas_writes_them_are_cut_to_microseconds() -> None:
+    times = pa.array([1_600_000_000_123_456_789, None], pa.timestamp("ns", "UTC"))
+    table = pa.table({"at": times, "all": pa.array([[1500], None], pa.list_(pa.duration("ns")))})
+    assert extra_texts(table).to_pylist() == [
+        '{"all":[1e-06],"at":"2020-09-13T12:26:40.123456+00:00"}',
+        None,
+    ]
+
+
 def test_half_a_surrogate_pair_is_kept_as_a_question_mark() -> None:
     assert extra_text({"a": "\ud800"}) == '{"a":"?"}'
 
