@@ -47,7 +47,8 @@ def _system_memory() -> Iterator[None]:
 @contextmanager
 def _bar(*, shown: bool) -> Iterator[OnRows]:
     """Yield what shows rows done, rate and time left."""
-    with tqdm(desc="remux", unit=" images", disable=not shown, leave=False) as bar:
+    # None: only on a terminal.
+    with tqdm(desc="remux", unit=" images", disable=None if shown else True, leave=False) as bar:
 
         def on_rows(done: int, total: int) -> None:
             if bar.total is None:
