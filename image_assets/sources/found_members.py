@@ -4,17 +4,16 @@ import hashlib
 import sqlite3
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from image_assets.core.errors import SourceError
 from image_assets.core.listing import make_listing, with_column
 from image_assets.sources.members import Member, Told, sample_of
 from image_assets.sources.table_spool import TableSpool
+from image_assets.sources.temporary_room import needing_room
 
 _ROWS_A_TABLE = 16_384
 # Kept by SQLite in memory; what is more it puts into a temporary file of its own.
@@ -133,7 +132,7 @@ class _ToldOfSamples:
             return
         self._some = True
         labels = (told.label, None) if part == "cls" else (None, told.label)
-        with _naming_the_folder():
+        with needing_room("the labels of an archive", sqlite3.OperationalError):
             self._database.execute(
                 "INSERT INTO told VALUES (?, ?, ?, ?) ON CONFLICT (sample) DO UPDATE SET "
                 "cls = coalesce(excluded.cls, cls), json = coalesce(excluded.json, json), "
@@ -156,24 +155,9 @@ class _ToldOfSamples:
     def _of(self, samples: Iterable[str]) -> Iterator[tuple[str | None, str | None]]:
         query = "SELECT coalesce(cls, json), extra FROM told WHERE sample = ?"
         for sample in samples:
-            with _naming_the_folder():
+            with needing_room("the labels of an archive", sqlite3.OperationalError):
                 row: Sequence[str | None] | None = self._database.execute(query, (sample,)).fetchone()
             yield (None, None) if row is None else (row[0], row[1])
-
-
-@contextmanager
-def _naming_the_folder() -> Iterator[None]:
-    """Say what to do about SQLite's temporary folder.
-
-    Raises:
-        SourceError: it is full, missing or broken.
-    """
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        raise SourceError(
-            f"the labels of an archive need room in a temporary folder: {error}; make room there or set TMPDIR"
-        ) from error
 
 
 def _hash(name: str) -> int:

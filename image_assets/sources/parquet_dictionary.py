@@ -2,15 +2,14 @@
 
 import tempfile
 from array import array
-from collections.abc import Iterator
-from contextlib import contextmanager
 
-from image_assets.core.errors import SourceError
 from image_assets.sources.parquet_page_bodies import Body
 from image_assets.sources.parquet_page_headers import DamagedPageError
+from image_assets.sources.temporary_room import needing_room
 
 # A dictionary of photographs as pyarrow writes it has a hundred megabytes.
 _MEMORY_BYTES = 2 * 2**20
+_WHAT = "images that a table holds once for several rows"
 
 
 class ParquetDictionary:
@@ -36,7 +35,7 @@ class ParquetDictionary:
         """
         for _ in range(values):
             value = body.read(int.from_bytes(body.read(4), "little"))
-            with _naming_the_folder():
+            with needing_room(_WHAT):
                 self._spool.write(value)
             self._ends.append(self._ends[-1] + len(value))
 
@@ -50,22 +49,6 @@ class ParquetDictionary:
         if number + 1 >= len(self._ends):
             raise DamagedPageError(f"a page names value {number} of a dictionary of {len(self._ends) - 1}")
         start, end = self._ends[number], self._ends[number + 1]
-        with _naming_the_folder():
+        with needing_room(_WHAT):
             self._spool.seek(start)
             return self._spool.read(end - start)
-
-
-@contextmanager
-def _naming_the_folder() -> Iterator[None]:
-    """Say what to do about a temporary folder that is full, missing or broken.
-
-    Raises:
-        SourceError: it is.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise SourceError(
-            f"the images that a table holds once for several rows need room in a temporary folder: {error.strerror}; "
-            "make room there or set TMPDIR to a folder that has some"
-        ) from error

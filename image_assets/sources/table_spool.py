@@ -4,14 +4,14 @@ import os
 import tempfile
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pyarrow as pa
 
-from image_assets.core.errors import SourceError
+from image_assets.sources.temporary_room import needing_room
 
 _BUDGET_BYTES = 2**20
+_WHAT = "so many images, some 300 bytes each,"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class TemporaryTables:
     """
 
     def __init__(self) -> None:
-        with _naming_the_folder(), tempfile.TemporaryFile() as file:
+        with needing_room(_WHAT), tempfile.TemporaryFile() as file:
             self._handle = os.dup(file.fileno())
         self.size_bytes = 0
         weakref.finalize(self, os.close, self._handle)
@@ -45,7 +45,7 @@ class TemporaryTables:
             stream.write_table(table)
         data = memoryview(sink.getvalue())
         place = Place(self.size_bytes, len(data))
-        with _naming_the_folder():
+        with needing_room(_WHAT):
             while data:
                 written = os.pwrite(self._handle, data, self.size_bytes)
                 data, self.size_bytes = data[written:], self.size_bytes + written
@@ -57,7 +57,7 @@ class TemporaryTables:
         Raises:
             SourceError: the file cannot be read.
         """
-        with _naming_the_folder():
+        with needing_room(_WHAT):
             data = os.pread(self._handle, place.length, place.offset)
         return pa.ipc.open_stream(pa.py_buffer(data)).read_all()
 
@@ -103,19 +103,3 @@ class TableSpool:
                 yield self._file.read(place)
         if self._last:
             yield pa.concat_tables(self._last)
-
-
-@contextmanager
-def _naming_the_folder() -> Iterator[None]:
-    """Say what to do about a temporary folder that is full, missing or broken.
-
-    Raises:
-        SourceError: it is.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise SourceError(
-            f"so many images need room in a temporary folder, some 300 bytes each: {error.strerror}; "
-            "make room there or set TMPDIR to a folder that has some"
-        ) from error
