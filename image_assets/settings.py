@@ -193,6 +193,15 @@ class FeatureSettings(_Section):
     extractor: str = Field("efficientnet-lite0", description="Plug-in that makes vectors, or `none`.")
 
 
+class DuplicateSettings(_Section):
+    """Groups of images that are the same, or nearly."""
+
+    enabled: bool = Field(False, description="Find the duplicates among the images of each new index.")
+    distance_bits: int = Field(
+        8, ge=0, le=16, description="Images whose 64-bit perceptual hashes differ in at most so many bits are alike."
+    )
+
+
 class FailedFractionSettings(_Section):
     """When failed images make a check warn or stop a shard."""
 
@@ -265,6 +274,7 @@ class Settings(_Section):
     keep_gps: bool = Field(False, description="Keep GPS latitude and longitude; off: only whether there are any.")
     limits: LimitSettings = LimitSettings()
     features: FeatureSettings = FeatureSettings()
+    duplicates: DuplicateSettings = DuplicateSettings()
     checks: CheckSettings = CheckSettings()
     trigger: TriggerSettings = TriggerSettings()
     exports: tuple[str, ...] = Field(("csv", "json"), description="Formats written beside each new index.")

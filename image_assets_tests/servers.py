@@ -2,7 +2,7 @@
 
 They are real servers that speak the real protocols, each a process of its own. To try something by hand:
 
-    moto_server -H 127.0.0.1 -p 5000
+    python -m image_assets_tests.quick_moto -H 127.0.0.1 -p 5000
     azurite-blob --blobHost 127.0.0.1 --silent --skipApiVersionCheck --inMemoryPersistence --disableTelemetry
 """
 
@@ -65,7 +65,7 @@ class Server:
 
 @contextlib.contextmanager
 def s3_server() -> Iterator[Server]:
-    """Run moto's S3."""
+    """Run moto's S3 and SQS."""
     port = free_port()
     environment = {
         "AWS_ACCESS_KEY_ID": "somebody",
@@ -78,9 +78,9 @@ def s3_server() -> Iterator[Server]:
     }
     # Pages of a listing are short, so that small buckets have several.
     with _running(
-        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
+        [sys.executable, "-m", "image_assets_tests.quick_moto", "-H", "127.0.0.1", "-p", str(port)],
         port,
-        {"MOTO_S3_DEFAULT_MAX_KEYS": "40"},
+        {"MOTO_S3_DEFAULT_MAX_KEYS": "40", "PYTHONPATH": os.pathsep.join(sys.path)},
     ):
         yield Server("s3", f"http://127.0.0.1:{port}", environment)
 

@@ -3,6 +3,7 @@
 import click
 
 from image_assets.cli.dataset import digest, plan, run, status, verify
+from image_assets.cli.duplicates import duplicates
 from image_assets.cli.inspecting import inspect
 from image_assets.cli.program import Program
 from image_assets.cli.remuxing import remux
@@ -23,6 +24,7 @@ def main() -> None:
 
 _COMMANDS = (
     *(run, plan, status, digest, verify, inspect),
+    duplicates,
     *(quarantine, retry, reshard),
     *(snapshots, diff, vacuum, gc, forget),
     remux,

@@ -4,7 +4,12 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from image_assets.defs.index_assets import export_asset, feature_vectors_asset, training_index_asset
+from image_assets.defs.index_assets import (
+    duplicate_groups_asset,
+    export_asset,
+    feature_vectors_asset,
+    training_index_asset,
+)
 from image_assets.defs.listing_asset import raw_listing_asset
 from image_assets.defs.listing_checks import listing_checks
 from image_assets.defs.names import names_of
@@ -33,6 +38,8 @@ def dataset_definitions(settings: Settings, s3: "S3Resource | None" = None) -> d
     assembled = [training_index_asset(settings, names)]
     if settings.features.extractor != "none":
         assembled.append(feature_vectors_asset(settings, names))
+    if settings.duplicates.enabled:
+        assembled.append(duplicate_groups_asset(settings, names))
     assembled += [export_asset(settings, names, name) for name in settings.exports if is_sharded(name)]
     shards = image_shards_asset(settings, names)
     return dg.Definitions(

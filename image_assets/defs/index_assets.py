@@ -1,4 +1,4 @@
-"""`training_index` and `feature_vectors`: one file each over all shards."""
+"""`training_index`, and what is made of it as a whole: vectors, groups of duplicates, exports."""
 
 from collections.abc import Sequence
 
@@ -6,9 +6,17 @@ import dagster as dg
 
 from image_assets.checks import INDEX_CHECKS, VECTOR_CHECKS
 from image_assets.checks.base import Verdict
+from image_assets.core.perceptual import METHOD
 from image_assets.defs.instance_events import check_specs, plain_failures, severity
-from image_assets.defs.metadata import export_metadata, index_columns, index_metadata, vector_metadata
+from image_assets.defs.metadata import (
+    duplicates_metadata,
+    export_metadata,
+    index_columns,
+    index_metadata,
+    vector_metadata,
+)
 from image_assets.defs.names import Names
+from image_assets.pipeline.duplicates import build_duplicates
 from image_assets.pipeline.embedding import build_vectors
 from image_assets.pipeline.exporting import write_exports
 from image_assets.pipeline.indexing import build_index
@@ -70,6 +78,28 @@ def feature_vectors_asset(settings: Settings, names: Names) -> dg.AssetsDefiniti
     return feature_vectors
 
 
+def duplicate_groups_asset(settings: Settings, names: Names) -> dg.AssetsDefinition:
+    """Return the asset of the duplicates; only output images without a hash are hashed and searched for."""
+
+    @dg.asset(
+        key=names.duplicate_groups,
+        deps=[names.training_index],
+        group_name=settings.name,
+        description="Of each row of the index the images that are the same, or nearly: `duplicates.parquet`.",
+        kinds={"parquet"},
+        pool=f"{settings.name}_duplicates",
+    )
+    def duplicate_groups() -> dg.MaterializeResult:  # type: ignore[type-arg]
+        with plain_failures():
+            report = build_duplicates(settings)
+        return dg.MaterializeResult(
+            metadata=duplicates_metadata(report),
+            data_version=dg.DataVersion(duplicates_version(settings, report.head.index_digest)),
+        )
+
+    return duplicate_groups
+
+
 def export_asset(settings: Settings, names: Names, name: str) -> dg.AssetsDefinition:
     """Return the asset of an export of one file a shard; only files of changed shards are written."""
 
@@ -94,6 +124,11 @@ def export_asset(settings: Settings, names: Names, name: str) -> dg.AssetsDefini
 def export_version(name: str, index_digest: str) -> str:
     """Return the data version of an export of an index."""
     return f"{name}-{index_digest[:32]}"
+
+
+def duplicates_version(settings: Settings, index_digest: str) -> str:
+    """Return the data version of the duplicates in an index."""
+    return f"{METHOD}-{settings.duplicates.distance_bits}-{index_digest[:32]}"
 
 
 def vector_version(settings: Settings, index_digest: str) -> str:

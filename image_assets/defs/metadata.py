@@ -8,6 +8,7 @@ import dagster as dg
 import pyarrow as pa
 
 from image_assets.core.index import INDEX_SCHEMA
+from image_assets.pipeline.duplicates import DuplicatesReport
 from image_assets.pipeline.embedding import VectorReport
 from image_assets.pipeline.indexing import IndexReport
 from image_assets.pipeline.metrics import run_metrics
@@ -71,6 +72,23 @@ def vector_metadata(report: VectorReport) -> dict[str, Any]:
         "dim": head.dim,
         "extractor": head.extractor,
         "extractor_digest": head.extractor_digest,
+        "index_number": head.index_number,
+        "index_digest": head.index_digest,
+    }
+
+
+def duplicates_metadata(report: DuplicatesReport) -> dict[str, Any]:
+    """Return how many images have others that are the same, or nearly, and how many were new."""
+    head = report.head
+    return {
+        "dagster/row_count": head.rows,
+        "images": head.images,
+        "groups": head.groups,
+        "exact": head.exact,
+        "near": head.near,
+        "flat": head.flat,
+        "hashed": report.hashed,
+        "distance_bits": head.distance_bits,
         "index_number": head.index_number,
         "index_digest": head.index_digest,
     }

@@ -39,6 +39,11 @@ class Names:
         """One vector a row of the index."""
         return dg.AssetKey([self.dataset, "feature_vectors"])
 
+    @property
+    def duplicate_groups(self) -> dg.AssetKey:
+        """Which images are the same, or nearly."""
+        return dg.AssetKey([self.dataset, "duplicate_groups"])
+
     def export(self, format_name: str) -> dg.AssetKey:
         """One file a shard in a format."""
         return dg.AssetKey([self.dataset, format_name])

@@ -10,7 +10,7 @@ from image_assets.checks.base import Verdict
 from image_assets.core.errors import ImageAssetsError, SourceError
 from image_assets.core.index import combine_data_versions
 from image_assets.defs.attempts import Cursor, short_version
-from image_assets.defs.index_assets import export_version, vector_version
+from image_assets.defs.index_assets import duplicates_version, export_version, vector_version
 from image_assets.defs.instance_events import (
     MATERIALIZED,
     OBSERVED,
@@ -192,7 +192,7 @@ def _wanted_shards(instance: dg.DagsterInstance, state: State, names: Names) -> 
 
 
 def _wanted_assembly(instance: dg.DagsterInstance, state: State, names: Names) -> dict[str, str]:
-    """Return which of index, vectors and exports do not follow the last commits."""
+    """Return which of index, vectors, duplicates and exports do not follow the last commits."""
     settings, index = state.settings, state.index
     if not state.heads:
         return {}
@@ -204,6 +204,10 @@ def _wanted_assembly(instance: dg.DagsterInstance, state: State, names: Names) -
         expected = vector_version(settings, index.digest) if index is not None else version
         if wanted or recorded_version(instance, names.feature_vectors) != expected:
             wanted["feature_vectors"] = expected
+    if settings.duplicates.enabled:
+        expected = duplicates_version(settings, index.digest) if index is not None else version
+        if "training_index" in wanted or recorded_version(instance, names.duplicate_groups) != expected:
+            wanted["duplicate_groups"] = expected
     for name in filter(is_sharded, settings.exports):
         expected = export_version(name, index.digest) if index is not None else version
         if "training_index" in wanted or recorded_version(instance, names.export(name)) != expected:

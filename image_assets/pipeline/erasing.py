@@ -1,4 +1,4 @@
-"""Taking images out of what a dataset consists of: segments, indexes, manifests, vectors. Each step can be repeated."""
+"""Taking images out of what a dataset consists of: segments, indexes, manifests, chunks. Each step can be repeated."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -14,6 +14,7 @@ from image_assets.core.heads import FORMAT_VERSION
 from image_assets.core.index import IndexHead, digest_of
 from image_assets.core.manifest import Manifest, what_rows_say
 from image_assets.storage import layout
+from image_assets.storage.chunks import read_chunk_hashes, shrink_chunk
 from image_assets.storage.forgotten import Journal, file_sha256
 from image_assets.storage.indexes import iter_index, read_index_head, renew_latest_copy, replace_index, staged_index
 from image_assets.storage.manifests import read_manifest_file, replace_manifest
@@ -24,9 +25,7 @@ from image_assets.storage.vectors import (
     VectorHead,
     iter_vectors,
     publish_vectors,
-    read_chunk_hashes,
     read_vector_head,
-    shrink_chunk,
     staged_vectors,
     vectors_of,
 )
@@ -195,7 +194,7 @@ class Erasure:
             renew_latest_copy(self._store, newest)
 
     def _shrink_chunks(self) -> None:
-        """Drop the vectors of output images that no segment has, those of segments removed long ago as well."""
+        """Drop what is kept of output images that no segment has, those of segments removed long ago as well."""
         for path, file in sorted(self._chunks.items()):
             keep = self._is_stored(read_chunk_hashes(self._store, path))
             if not keep.all():

@@ -35,6 +35,17 @@ def remove_listings(store: Store, journal: Journal) -> None:
     _remove_below(store, layout.LISTINGS, journal)
 
 
+def remove_duplicates(store: Store, journal: Journal) -> None:
+    """Remove what says which images are alike; it is found out again from the hashes that stay.
+
+    Raises:
+        StoreError: a file cannot be removed.
+    """
+    for path in filter(store.exists, (layout.DUPLICATES, layout.NEIGHBOURS)):
+        journal.note(path)
+        store.delete(path)
+
+
 def _remove_below(store: Store, folder: str, journal: Journal) -> None:
     files = list(store.list(folder))
     for file in files:

@@ -1,7 +1,8 @@
-"""What follows every new index: vectors and exports, each doing only what changed."""
+"""What follows every new index: vectors, duplicates and exports, each doing only what changed."""
 
 from collections.abc import Sequence
 
+from image_assets.pipeline.duplicates import build_duplicates
 from image_assets.pipeline.embedding import VectorReport, build_vectors
 from image_assets.pipeline.exporting import write_exports
 from image_assets.pipeline.shard_exports import ShardExport, is_sharded, write_shard_exports
@@ -11,7 +12,7 @@ from image_assets.storage.store import Store
 
 
 def follow_index(settings: Settings, *, rejudge: bool) -> VectorReport | None:
-    """Bring the vectors, if any are wanted, and the exports in line with the newest index.
+    """Bring the vectors and duplicates, where they are wanted, and the exports in line with the newest index.
 
     Args:
         rejudge: also judge vectors that stay as they are.
@@ -21,8 +22,20 @@ def follow_index(settings: Settings, *, rejudge: bool) -> VectorReport | None:
     """
     wanted = settings.features.extractor != "none"
     vectors = build_vectors(settings, rejudge=rejudge) if wanted else None
-    write_all_exports(open_store(settings), settings.exports)
+    follow_with_the_rest(settings)
     return vectors
+
+
+def follow_with_the_rest(settings: Settings) -> None:
+    """Bring the duplicates, if they are wanted, and every export in line with the newest index.
+
+    Raises:
+        ImageAssetsError: as these steps do.
+        OSError: there is no room for a file.
+    """
+    if settings.duplicates.enabled:
+        build_duplicates(settings)
+    write_all_exports(open_store(settings), settings.exports)
 
 
 def write_all_exports(store: Store, names: Sequence[str]) -> list[ShardExport]:

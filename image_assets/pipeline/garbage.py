@@ -15,11 +15,11 @@ from image_assets.core.manifest import Manifest, ManifestHead
 from image_assets.core.sharding import parse_shard
 from image_assets.pipeline.listing_snapshots import KEPT_LISTINGS
 from image_assets.settings import Settings
+from image_assets.storage.chunks import read_chunk_hashes
 from image_assets.storage.indexes import iter_index
 from image_assets.storage.manifests import read_manifest, read_manifest_head, read_rejected, segments_of
 from image_assets.storage.store import Store, StoredFile
 from image_assets.storage.trash import StoreFiles
-from image_assets.storage.vectors import read_chunk_hashes
 
 # Heads read at once: on an object store each costs a few answers of some 20 ms.
 _READERS = 16
@@ -143,10 +143,10 @@ def find_garbage(sight: Sight, kept: Kept) -> Garbage:
     manifests += [file for shard, file in files.rejected.items() if shard not in kept.refused and sight.is_old(file)]
     contents: list[StoredFile] = []
     sparse: dict[str, NDArray[np.bool_]] = {}
-    # A run under way may take up any segment and any vector that it found; which, only its commits will tell.
+    # A run under way may take up any segment and any row of a chunk that it found; which, only its commits will tell.
     if sight.alone or sight.store.folder is None:
         contents += [file for name, file in files.segments.items() if name not in kept.segments and sight.is_old(file)]
-        for path, mask in _live_vectors(sight, kept):
+        for path, mask in _live_rows(sight, kept):
             if not mask.any() and sight.is_old(files.chunks[path]):
                 contents.append(files.chunks[path])
             elif 2 * mask.sum() < len(mask):
@@ -189,8 +189,8 @@ def _segments_of_rows(store: Store, index: IndexHead) -> set[_Segment]:
     return {(index.recipe_id, name) for piece in pieces for name in piece["segment"].unique().to_pylist()}
 
 
-def _live_vectors(sight: Sight, kept: Kept) -> Iterator[tuple[str, NDArray[np.bool_]]]:
-    """Yield each chunk of vectors and which of its rows are of an image that a kept commit or snapshot names."""
+def _live_rows(sight: Sight, kept: Kept) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+    """Yield each chunk and which of its rows are of an image that a kept commit or snapshot names."""
     if not sight.files.chunks:
         return
     live = packed_hashes([])

@@ -23,6 +23,13 @@ def stored_pixels(store: Store, recipe_id: str, rows: pa.Table) -> NDArray[np.ui
         return np.stack([images.pixels(segment, row) for segment, row in places])
 
 
+def decoded_pixels(data: bytes) -> NDArray[np.uint8]:
+    """Return one stored image, given its encoded bytes: uint8 of shape (height, width, channels)."""
+    with Image.open(io.BytesIO(data), formats=("JPEG", "PNG")) as image:
+        pixels = np.asarray(image)
+    return pixels[:, :, None] if pixels.ndim == 2 else pixels
+
+
 class StoredImages:
     """Random access to stored images; keeps a few segments open, one row group of each in memory."""
 
@@ -51,9 +58,7 @@ class StoredImages:
         Raises:
             StoreError: the segment is damaged or gone.
         """
-        with Image.open(io.BytesIO(self.encoded(segment, row)), formats=("JPEG", "PNG")) as image:
-            pixels = np.asarray(image)
-        return pixels[:, :, None] if pixels.ndim == 2 else pixels
+        return decoded_pixels(self.encoded(segment, row))
 
     def close(self) -> None:
         """Close every open segment."""

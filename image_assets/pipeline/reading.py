@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from pathlib import Path
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from image_assets.formats.normalize import check_normalization, normalize
 from image_assets.pipeline.pixels import StoredImages
 from image_assets.pipeline.random_access import PIECE_ROWS, AlignedVectors, GatheredVectors, MappedRows, open_vectors
 from image_assets.pipeline.snapshots import find_snapshot
-from image_assets.settings import load_settings
+from image_assets.pipeline.store_places import store_url
 from image_assets.storage.indexes import iter_index, latest_index, read_index_head
 from image_assets.storage.store import Store
 from image_assets.storage.tables import cut_tables
@@ -32,15 +32,14 @@ def open_dataset(where: str | os.PathLike[str], *, snapshot: int | str | None = 
 
     Args:
         where: the store's folder or URL, or the path of the dataset's settings file (``.yaml``).
-        snapshot: an earlier state, by its number, its digest or the first 8 or more digits of that; without it the
-            newest.
+        snapshot: an earlier state, by its number, its digest or 8 or more first digits of that; else the newest.
 
     Raises:
         DatasetError: nothing was published there, or there is no such snapshot, or there are several.
         ConfigError: the settings file is wrong.
         StoreError: the store does not answer or is damaged.
     """
-    url = _store_url(os.fspath(where))
+    url = store_url(os.fspath(where))
     store = Store(url, create=False)
     number = latest_index(store) if snapshot is None else find_snapshot(store, snapshot)
     if not number:
@@ -72,6 +71,11 @@ class Dataset:
     def digest(self) -> str:
         """The dataset's digest: equal digests mean equal datasets."""
         return self.head.digest
+
+    @property
+    def url(self) -> str:
+        """The folder or the URL of the store."""
+        return self._store.url
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -120,10 +124,23 @@ class Dataset:
             IndexError: there is no such row; -1 is the last.
             StoreError: the index or a segment is damaged or gone.
         """
-        values = self._rows.read(self._position(row), INDEX_SCHEMA.names)
-        if self.has_frames:
-            values[FRAME.name] = values["variant"] // self.head.outputs_a_frame
+        values = self.values(row, self.columns)
         return {**values, "image": self._images.pixels(values["segment"], values["row"]).copy()}
+
+    def values(self, row: int, columns: Sequence[str]) -> dict[str, Any]:
+        """Return some columns of a row, without pixels.
+
+        Raises:
+            IndexError: there is no such row; -1 is the last.
+            DatasetError: there is no such column.
+            StoreError: the index is damaged.
+        """
+        names = self._known(columns)
+        stored = list(dict.fromkeys("variant" if name == FRAME.name else name for name in names))
+        values = self._rows.read(self._position(row), stored)
+        if FRAME.name in names:
+            values[FRAME.name] = values["variant"] // self.head.outputs_a_frame
+        return {name: values[name] for name in names}
 
     def image(self, row: int) -> NDArray[np.uint8]:
         """Return a row's pixels, uint8 of shape (height, width, channels).
@@ -132,8 +149,7 @@ class Dataset:
             IndexError: there is no such row; -1 is the last.
             StoreError: the index or a segment is damaged or gone.
         """
-        place = self._rows.read(self._position(row), _PLACE)
-        return self._images.pixels(place["segment"], place["row"]).copy()
+        return self._images.pixels(**self.values(row, _PLACE)).copy()
 
     def table(self, columns: Sequence[str] | None = None) -> pa.Table:
         """Return all rows as an Arrow table, with the columns asked for or all; it is held in memory.
@@ -155,8 +171,7 @@ class Dataset:
             DatasetError: there are no vectors, or not of every row.
             StoreError: the vectors are damaged.
         """
-        position = self._position(row)
-        return self._opened_vectors().read(position)
+        return self._opened_vectors().read(self._position(row))
 
     def vectors(self) -> NDArray[np.float32]:
         """Return all feature vectors, shape (len(self), dim): 4 bytes a number, and nothing of that size beside it.
@@ -198,8 +213,7 @@ class Dataset:
             DatasetError: there is no such column.
             StoreError: the index is damaged.
         """
-        names = self._known(columns)
-        return cut_tables(self._pieces(max(batch_size, PIECE_ROWS), names, buckets), batch_size)
+        return cut_tables(self._pieces(max(batch_size, PIECE_ROWS), self._known(columns), buckets), batch_size)
 
     def images(self, rows: pa.Table) -> NDArray[np.uint8]:
         """Return the pixels of index rows (segment, row), shape (rows, height, width, channels).
@@ -230,6 +244,13 @@ class Dataset:
         places = list(zip(rows["segment"].to_pylist(), rows["row"].to_pylist(), strict=True))
         found = {place: self._images.encoded(*place) for place in sorted(places)}
         return [found[place] for place in places]
+
+    def reopened(self) -> "Dataset":
+        """Return the same snapshot with files of its own, for a process that was forked: the store is asked nothing."""
+        other = copy(self)
+        other._rows, other._vectors = MappedRows(self._store, self.head.number), None
+        other._images = StoredImages(self._store, self.head.recipe_id)
+        return other
 
     def close(self) -> None:
         """Close the files and forget what is mapped; reading again opens them again."""
@@ -276,14 +297,3 @@ class Dataset:
                 raise DatasetError(f"no feature vectors in {self._store.url}; set features.extractor and run again")
             self._vectors = open_vectors(self._store, self._rows, self.head, self._vectors_made)
         return self._vectors
-
-
-def _store_url(where: str) -> str:
-    if "://" in where:
-        return where
-    path = Path(where).expanduser()
-    if path.suffix.lower() in {".yaml", ".yml"}:
-        return load_settings(path).store
-    if path.is_file():
-        raise DatasetError(f"{path} is a file; name the store's folder, its URL, or a settings file (.yaml)")
-    return str(path)

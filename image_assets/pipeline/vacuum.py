@@ -18,6 +18,7 @@ from image_assets.pipeline.compaction import Standing, choose_segments, hindranc
 from image_assets.pipeline.garbage import Garbage, Sight, find_garbage, find_kept
 from image_assets.settings import Settings
 from image_assets.storage import layout
+from image_assets.storage.chunks import shrink_chunk
 from image_assets.storage.identity import look_into_store
 from image_assets.storage.indexes import read_index_head
 from image_assets.storage.locks import alone
@@ -26,7 +27,6 @@ from image_assets.storage.store import Store, StoredFile
 from image_assets.storage.tables import naming_damage
 from image_assets.storage.trash import find_files, remove_empty_folders, remove_files, stored_bytes
 from image_assets.storage.uploads import abort_stale_uploads
-from image_assets.storage.vectors import shrink_chunk
 
 # Where nobody can tell what others are at, a file stays for this long after it was last of use.
 CAREFUL_S = 3600.0

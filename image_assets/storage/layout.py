@@ -5,6 +5,7 @@ import re
 STORE = "store.json"
 LATEST_INDEX = "index.parquet"
 FEATURE_VECTORS = "feature_vectors.parquet"
+DUPLICATES = "duplicates.parquet"
 EXPORTS = "exports/"
 MODELS = "models/"
 LOGS = "logs/"
@@ -12,6 +13,8 @@ SEGMENTS = "segments/"
 INDEXES = "index/"
 SHARDS = "shards/"
 VECTORS = "vectors/"
+PERCEPTUAL = "perceptual/"
+NEIGHBOURS = f"{PERCEPTUAL}neighbours.parquet"
 FORGOTTEN = "forgotten/"
 LISTINGS = "listings/"
 PARTIAL_LISTINGS = f"{LISTINGS}partial/"
@@ -80,9 +83,19 @@ def vector_chunks_of(extractor_digest: str) -> str:
     return f"{VECTORS}{extractor_digest[:16]}/"
 
 
-def vector_chunk(extractor_digest: str, content_sha256: str) -> str:
-    """Return the path of a chunk of vectors."""
-    return f"{vector_chunks_of(extractor_digest)}{content_sha256}.parquet"
+def perceptual_chunks_of(method: str) -> str:
+    """Return the folder of the perceptual hashes made by one method."""
+    return f"{PERCEPTUAL}{method}/"
+
+
+def chunk(folder: str, content_sha256: str) -> str:
+    """Return the path of a chunk in a folder of chunks."""
+    return f"{folder}{content_sha256}.parquet"
+
+
+def folder_of(path: str) -> str:
+    """Return the folder that a file lies in."""
+    return path[: path.rindex("/") + 1]
 
 
 def number_of(path: str) -> int:
@@ -95,7 +108,7 @@ def number_of(path: str) -> int:
 
 
 def content_name_of(path: str) -> str | None:
-    """Return the hash in the path of a segment or of a chunk of vectors, None for a file that is neither."""
+    """Return the hash in the path of a segment or of a chunk, None for a file that is neither."""
     found = re.search(r"(?:^|/)([0-9a-f]{64})\.parquet$", path)
     return found[1] if found else None
 

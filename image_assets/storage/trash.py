@@ -13,11 +13,12 @@ from image_assets.storage.files import sync_folder
 from image_assets.storage.store import Store, StoredFile
 
 # Where files come and go. The folders themselves stay.
-_FOLDERS = (layout.INDEXES, layout.SHARDS, layout.SEGMENTS, layout.VECTORS, layout.LISTINGS, layout.STAGING)
+_CHUNKS = (layout.VECTORS, layout.PERCEPTUAL)
+_FOLDERS = (layout.INDEXES, layout.SHARDS, layout.SEGMENTS, *_CHUNKS, layout.LISTINGS, layout.STAGING)
 _STAGED = re.compile(r"[0-9a-f]{16}\.part")
 # What obstore wrote a file to before it got its name; its own list does not show such files.
 _STAGED_BY_OBSTORE = re.compile(r"(.+)#\d+")
-_ROOT_FILES = {layout.STORE, layout.LATEST_INDEX, layout.FEATURE_VECTORS}
+_ROOT_FILES = {layout.STORE, layout.LATEST_INDEX, layout.FEATURE_VECTORS, layout.DUPLICATES}
 _EXPORTED = re.compile(r"(index\.[a-z0-9.]+|exports\.json|train-\d{5}-of-\d{5}\.[a-z0-9]+|README\.md)")
 
 
@@ -26,8 +27,9 @@ class StoreFiles:
     """The files of a store that can become superfluous; all others are not the platform's to remove.
 
     Indexes are found by number, manifests by (shard, number), refused manifests by shard, segments by (recipe_id,
-    name), chunks of vectors by path, snapshots of the source by number. ``listing_parts`` are what there is of listings
-    under way or abandoned. ``staging`` are files on their way to a name, also those that never got there.
+    name), chunks of vectors and of perceptual hashes by path, snapshots of the source by number. ``listing_parts`` are
+    what there is of listings under way or abandoned. ``staging`` are files on their way to a name, also those that
+    never got there.
     """
 
     indexes: dict[int, StoredFile] = field(default_factory=dict)
@@ -60,10 +62,7 @@ def find_files(store: Store) -> StoreFiles:
         recipe_id, name = file.path.split("/")[1], layout.content_name_of(file.path)
         if name and file.path == layout.segment(recipe_id, name):
             files.segments[recipe_id, name] = file
-    for file in store.list(layout.VECTORS):
-        extractor, name = file.path.split("/")[1], layout.content_name_of(file.path)
-        if name and file.path == layout.vector_chunk(extractor, name):
-            files.chunks[file.path] = file
+    _find_chunks(store, files)
     _find_listings(store, files)
     files.staging.extend(file for file in store.list(layout.STAGING) if _STAGED.fullmatch(file.path.split("/", 1)[1]))
     files.staging.extend(_staged_by_obstore(store))
@@ -110,6 +109,14 @@ def stored_bytes(folder: Path) -> int:
     """Return the size of all files in a folder and below it together."""
     walk = os.walk(folder)
     return sum((Path(below) / name).lstat().st_size for below, _, names in walk for name in names)
+
+
+def _find_chunks(store: Store, files: StoreFiles) -> None:
+    for folder in _CHUNKS:
+        for file in store.list(folder):
+            maker, name = file.path.split("/")[1], layout.content_name_of(file.path)
+            if name and file.path == layout.chunk(f"{folder}{maker}/", name):
+                files.chunks[file.path] = file
 
 
 def _find_listings(store: Store, files: StoreFiles) -> None:

@@ -1,6 +1,5 @@
 """Feature vectors: immutable chunks as they are computed, and one file aligned with the newest index."""
 
-import hashlib
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,9 +14,10 @@ from numpy.typing import NDArray
 from image_assets.core.errors import StoreError
 from image_assets.core.heads import FORMAT_VERSION, HEAD_KEY, seal, unseal
 from image_assets.storage import layout
+from image_assets.storage.chunks import chunk_paths, keep_chunk, read_chunk_hashes
 from image_assets.storage.scratch import scratch_folder
 from image_assets.storage.store import Store
-from image_assets.storage.tables import iter_tables, parse_head, read_head, read_table, to_parquet
+from image_assets.storage.tables import iter_tables, parse_head, read_head, read_table
 
 # A chunk in memory is 5 MB at 1280 dimensions.
 CHUNK_ROWS = 1024
@@ -64,30 +64,7 @@ def write_chunk(store: Store, extractor_digest: str, hashes: Sequence[str], vect
         StoreError: it cannot be written.
     """
     table = pa.table({"output_sha256": pa.array(hashes, pa.string()), "vector": _column(vectors)})
-    data = to_parquet(table, seal({"format_version": FORMAT_VERSION}))
-    path = layout.vector_chunk(extractor_digest, hashlib.sha256(data).hexdigest())
-    store.put_if_absent(path, data)
-    return path
-
-
-def read_chunk_hashes(store: Store, path: str) -> list[str]:
-    """Return the output images' hashes of a chunk, in row order.
-
-    Raises:
-        StoreError: it does not exist or is damaged.
-    """
-    hashes: list[str] = read_table(store, path, ["output_sha256"])[1]["output_sha256"].to_pylist()
-    return hashes
-
-
-def shrink_chunk(store: Store, path: str, mask: NDArray[np.bool_]) -> str:
-    """Write the rows of a chunk that ``mask`` names, one value a row, as a chunk beside it, and return its path.
-
-    Raises:
-        StoreError: the chunk is damaged, or the other cannot be written.
-    """
-    table = read_table(store, path, ["output_sha256", "vector"])[1].filter(pa.array(mask))
-    return write_chunk(store, path.split("/")[-2], table["output_sha256"].to_pylist(), vectors_of(table))
+    return keep_chunk(store, layout.vector_chunks_of(extractor_digest), table)
 
 
 class VectorChunks:
@@ -100,13 +77,11 @@ class VectorChunks:
             StoreError: a chunk is damaged.
         """
         self._store = store
-        paths = (file.path for file in store.list(layout.vector_chunks_of(extractor_digest)))
-        self._paths = sorted(path for path in paths if layout.content_name_of(path))
+        self._paths = chunk_paths(store, layout.vector_chunks_of(extractor_digest))
         self._open: OrderedDict[int, NDArray[np.float32]] = OrderedDict()
         self._places: dict[bytes, tuple[int, int]] = {}
         for chunk, path in enumerate(self._paths):
-            _, table = read_table(store, path, ["output_sha256"])
-            for row, sha256 in enumerate(table["output_sha256"].to_pylist()):
+            for row, sha256 in enumerate(read_chunk_hashes(store, path)):
                 self._places[bytes.fromhex(sha256)] = (chunk, row)
 
     def __contains__(self, output_sha256: str) -> bool:

@@ -1,7 +1,7 @@
 """The store on an object store: runs killed around their writes, and runs at the same time, end as on disk.
 
 A run is killed just before and just after each object that it writes. The suite tries every ``KILL_EVERY``-th of these
-moments (default 53); ``KILL_EVERY=1`` tries all of some 500 and takes minutes:
+moments (default 53); ``KILL_EVERY=1`` tries all of some 170 and takes minutes:
 
     KILL_EVERY=1 python -m pytest image_assets_tests/faults/test_buckets.py
 """

@@ -11,6 +11,7 @@ import csv
 import hashlib
 import os
 import shutil
+import sys
 import tempfile
 import time
 from contextlib import ExitStack, suppress
@@ -51,8 +52,8 @@ class Dataset(RuleBasedStateMachine):
 
     compacts = True
 
-    @initialize()
-    def start(self):
+    @initialize(first=st.dictionaries(names, numbers, max_size=6))
+    def start(self, first):
         self.folder = Path(tempfile.mkdtemp(prefix="law-one-"))
         self.place = {}
         self.make_place()
@@ -63,13 +64,22 @@ class Dataset(RuleBasedStateMachine):
         self.labels = dict.fromkeys(NAMES, "x")
         self.broken: dict[str, bytes] = {}
         self.write_labels()
+        for name, number in first.items():
+            self.write(name, number)
+        if first:
+            self.settle()
 
     def make_place(self):
         self.raw = RawFolder(self.folder / "raw")
 
     def teardown(self):
         if hasattr(self, "folder"):
-            shutil.rmtree(self.folder)
+            try:
+                # What is done after the last run would show nothing, and many sequences have none of their own.
+                if sys.exc_info()[0] is None and self.raw.names():
+                    self.settle()
+            finally:
+                shutil.rmtree(self.folder)
 
     def existing(self, name):
         """The given file, or the first there is."""
@@ -245,9 +255,11 @@ class WatchedDataset(BucketDataset):
         self.lost = False
 
     def teardown(self):
-        super().teardown()
-        if hasattr(self, "stack"):
-            self.stack.close()
+        try:
+            super().teardown()
+        finally:
+            if hasattr(self, "stack"):
+                self.stack.close()
 
     @precondition(lambda self: self.raw.names())
     @rule(fates=st.lists(st.sampled_from(["in time", "lost", "doubled", "late"]), max_size=6), turned=st.booleans())
@@ -279,14 +291,14 @@ class WatchedDataset(BucketDataset):
         self.last = None
 
 
-def judge(machine, variable, count):
+def judge(machine, variable, count, *, steps=25):
     """Try so many sequences as a variable of the environment says, or ``count`` that are the same each time."""
     run_state_machine_as_test(
         machine,
         settings=settings(
             max_examples=int(os.environ.get(variable, count)),
             derandomize=variable not in os.environ,
-            stateful_step_count=25,
+            stateful_step_count=steps,
             deadline=None,
             suppress_health_check=list(HealthCheck),
             phases=set(Phase) - {Phase.shrink},  # a step takes 0.1 s: shrinking a failure would take an hour
@@ -295,17 +307,17 @@ def judge(machine, variable, count):
 
 
 def test_a_dataset_in_a_folder_equals_one_from_scratch():
-    judge(Dataset, "LAW_ONE_SEQUENCES", 60)
+    judge(Dataset, "LAW_ONE_SEQUENCES", 10)
 
 
-@pytest.mark.parametrize(("kind", "count"), [("gcs", 3), ("azure", 1)])
+@pytest.mark.parametrize(("kind", "count"), [("gcs", 3), ("azure", 2)])
 def test_a_dataset_in_buckets_equals_one_from_scratch(kind, count, request, monkeypatch):
     # An hour of grace stands for the lock that a bucket does not have.
     monkeypatch.setattr(vacuum, "CAREFUL_S", -60.0)
     server = request.getfixturevalue(kind)
-    judge(lambda: BucketDataset(server), "LAW_ONE_BUCKET_SEQUENCES", count)
+    judge(lambda: BucketDataset(server), "LAW_ONE_BUCKET_SEQUENCES", count, steps=15)
 
 
 def test_a_dataset_in_buckets_that_tell_of_themselves_equals_one_from_scratch(s3, monkeypatch):
     monkeypatch.setattr(vacuum, "CAREFUL_S", -60.0)
-    judge(lambda: WatchedDataset(s3), "LAW_ONE_BUCKET_SEQUENCES", 2)
+    judge(lambda: WatchedDataset(s3), "LAW_ONE_BUCKET_SEQUENCES", 2, steps=10)

@@ -85,7 +85,10 @@ def test_the_slices_of_a_folder_at_rest_are_its_listing(files):
         listed = source.list()
         assert whole.to_pylist() == listed.table.to_pylist()
         # Whatever names there are, each file has a key of its own.
-        assert (listed.num_rows, listed.notes) == (sum(name != "z.txt" for _, _, names in os.walk(root) for name in names), ())
+        assert (listed.num_rows, listed.notes) == (
+            sum(name != "z.txt" for _, _, names in os.walk(root) for name in names),
+            (),
+        )
 
 
 @pytest.mark.parametrize("follow", [False, True])
