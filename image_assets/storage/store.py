@@ -1,6 +1,7 @@
 """Bytes at paths: the few verbs that every file of the platform goes through, on any object store or a folder."""
 
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -75,6 +76,8 @@ class Store:
             StoreError: it does not exist or cannot be read.
         """
         with self.translating("read", path):
+            if self.folder is not None:
+                return pa.py_buffer((self.folder / path).read_bytes())
             return pa.py_buffer(obstore.get(self._store, path).bytes())
 
     def open(self, path: str) -> pa.NativeFile:
@@ -156,6 +159,9 @@ class Store:
         """
         with self.translating("look at", path):
             try:
+                if self.folder is not None:
+                    # Not by obstore, whose threads a forked process does not have: it would wait for ever.
+                    return stat.S_ISREG((self.folder / path).stat().st_mode)
                 obstore.head(self._store, path)
             except (NotFoundError, FileNotFoundError):
                 return False
