@@ -3,7 +3,7 @@
     python -m image_assets_tests.benchmarks.event_burst --events 10000
 
 Bucket and queue are moto's, on this machine, so the seconds are its own for the most part. Requests are counted by a
-proxy, in a burst of its own that is not timed. Runs that ticks ask for are not made, and a tick begins when the last one
+proxy, in a burst of its own that is not timed. Runs that ticks ask for are not made; a tick begins when the last one
 ended.
 """
 
