@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from image_assets.core.listing import UNKNOWN_SIZE
 from image_assets.core.manifest import MANIFEST_SCHEMA, Manifest
+from image_assets.core.repeated import repeated_values
 from image_assets.core.sample import FAILED
 
 NEW, CHANGED, KEPT, MOVED = "new", "changed", "kept", "moved"
@@ -141,9 +142,7 @@ def twin_sizes(sizes: NDArray[np.int64]) -> NDArray[np.int64]:
     """
     if (sizes == UNKNOWN_SIZE).any():
         return np.unique(sizes)
-    # A hash table of the sizes would take five times the memory.
-    in_order = np.sort(sizes)
-    return np.unique(in_order[1:][in_order[1:] == in_order[:-1]])
+    return repeated_values(sizes)
 
 
 def _is_among(values: NDArray[np.int64], ordered: NDArray[np.int64]) -> pa.Array:

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from image_assets.core.errors import ConfigError
 
+# How the files of stored images end.
+FILE_ENDINGS = {"jpeg": "jpg", "png": "png"}
 Normalization = Literal["none", "0-1", "-1-1", "imagenet"]
 
 

@@ -7,11 +7,10 @@ from typing import Any
 import pyarrow as pa
 
 from image_assets.core.index import FRAME
-from image_assets.formats.base import EncodedBatch, ExportOptions, SampleStream, refuse_normalization
+from image_assets.formats.base import FILE_ENDINGS, EncodedBatch, ExportOptions, SampleStream, refuse_normalization
 from image_assets.formats.publishing import published_whole
 
 _IMAGE = pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])
-_ENDINGS = {"jpeg": "jpg", "png": "png"}
 # What the hub's viewer reads at a time.
 _ROWS_A_GROUP = 100
 
@@ -78,7 +77,7 @@ def _schema(samples: SampleStream) -> pa.Schema:
 def _table(batch: EncodedBatch, schema: pa.Schema) -> pa.Table:
     rows = batch.rows
     formats = zip(rows["output_sha256"].to_pylist(), rows["format"].to_pylist(), strict=True)
-    paths = [f"{sha256[:32]}.{_ENDINGS[name]}" for sha256, name in formats]
+    paths = [f"{sha256[:32]}.{FILE_ENDINGS[name]}" for sha256, name in formats]
     image = pa.StructArray.from_arrays(
         [pa.array(batch.images, pa.binary()), pa.array(paths, pa.string())], fields=list(_IMAGE)
     )

@@ -6,10 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from image_assets.formats.base import ExportOptions, SampleStream, refuse_normalization
+from image_assets.formats.base import FILE_ENDINGS, ExportOptions, SampleStream, refuse_normalization
 from image_assets.formats.publishing import published_whole
-
-_ENDINGS = {"jpeg": "jpg", "png": "png"}
 
 
 class WebDatasetFile:
@@ -36,7 +34,7 @@ class WebDatasetFile:
         with published_whole(target) as part, part.open("wb") as file:
             for batch in samples.encoded():
                 for row, image in zip(batch.rows.to_pylist(), batch.images, strict=True):
-                    file.write(_member(f"{row['id']}.{_ENDINGS[row['format']]}", image))
+                    file.write(_member(f"{row['id']}.{FILE_ENDINGS[row['format']]}", image))
                     file.write(_member(f"{row['id']}.json", _said(row, samples)))
             # What tells a tar that ends from one that was cut.
             file.write(bytes(2 * tarfile.BLOCKSIZE))

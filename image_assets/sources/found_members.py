@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from image_assets.core.listing import make_listing, with_column
+from image_assets.core.repeated import repeated_values
 from image_assets.sources.members import Member, Told, sample_of
 from image_assets.sources.table_spool import TableSpool
 from image_assets.sources.temporary_room import needing_room
@@ -85,7 +85,7 @@ class FoundMembers:
 
     def _last_of_repeated(self) -> dict[str, int]:
         """Return for each name that comes more than once the number of the last image that has it."""
-        repeated = _repeated(np.frombuffer(self._hashes, np.uint64))
+        repeated = repeated_values(np.frombuffer(self._hashes, np.uint64))
         last: dict[str, int] = {}
         first = 0
         for table in self._rows if len(repeated) else ():
@@ -162,11 +162,6 @@ class _ToldOfSamples:
 
 def _hash(name: str) -> int:
     return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest())
-
-
-def _repeated(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    in_order = np.sort(hashes)
-    return np.unique(in_order[1:][in_order[1:] == in_order[:-1]])
 
 
 def _folder(name: str) -> str | None:

@@ -17,6 +17,7 @@ from urllib3.util import parse_url
 
 from image_assets.core.errors import ConfigError, SourceError
 from image_assets.core.extra import extra_texts
+from image_assets.core.repeated import repeated_values
 from image_assets.settings import SourceSettings
 
 # One row a URL as it is asked for; ``fault`` says why a line of the list is none.
@@ -43,7 +44,7 @@ def url_batches(settings: SourceSettings) -> Iterator[pa.Table]:
         ConfigError: a column is missing, a hash is none, or the list contradicts itself about one URL.
     """
     hashes = [_hashes(batch["key"]) for batch in _parsed_batches(settings)]
-    repeated = _repeated(np.concatenate([np.empty(0, np.uint64), *hashes]))
+    repeated = repeated_values(np.concatenate([np.empty(0, np.uint64), *hashes]))
     found: dict[str, Row] = {}
     for batch in _parsed_batches(settings):
         if len(repeated):
@@ -146,11 +147,6 @@ def _with_hash(key: str, url: str) -> str:
 def _hashes(keys: pa.ChunkedArray) -> NDArray[np.uint64]:
     digests = [hashlib.blake2b(key.encode(), digest_size=8).digest() for key in keys.to_pylist()]
     return np.frombuffer(b"".join(digests), np.uint64)
-
-
-def _repeated(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    hashes = np.sort(hashes)
-    return np.unique(hashes[1:][hashes[1:] == hashes[:-1]])
 
 
 def _batches(path: Path, settings: SourceSettings) -> Iterator[pa.Table]:
