@@ -68,6 +68,22 @@ NOT_IN_THE_RECIPE = {
     "limits.max_decode_s": 5.0,
     "limits.max_memory_bytes": 2**29,
     "features.extractor": "colour-moments",
+    "features.weights": "/elsewhere.pth",
+    "features.sha256": "0" * 64,
+    "features.output": "pool",
+    "features.input.size_px": 96,
+    "features.input.crop": 0.5,
+    "features.input.mean": (0.0, 0.0, 0.0),
+    "features.input.std": (1.0, 1.0, 1.0),
+    "features.input.layout": "nhwc",
+    "features.dtype": "float16",
+    "features.files": ("numpy",),
+    "similarity.approximate": True,
+    "similarity.exact_below_rows": 100,
+    "auto_labels.enabled": True,
+    "auto_labels.methods": ("neighbours",),
+    "auto_labels.k": 3,
+    "auto_labels.min_confidence": 0.5,
     "duplicates.enabled": True,
     "duplicates.distance_bits": 4,
     "checks.lost_fraction.error": 0.9,
@@ -188,4 +204,4 @@ def test_all_settings_beside_the_recipe_changed_at_once_read_and_decode_nothing(
     counts = report.counts
     assert (counts.kept, counts.relabelled, counts.decoded, counts.hashed, counts.read_bytes) == (12, 12, 0, 0, 0)
     assert report.index.head.recipe_id == first.index.head.recipe_id
-    assert report.vectors.embedded == 12
+    assert report.embedded == 12

@@ -4,19 +4,14 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from image_assets.defs.index_assets import (
-    duplicate_groups_asset,
-    export_asset,
-    feature_vectors_asset,
-    training_index_asset,
-)
+from image_assets.defs.index_assets import follower_asset, training_index_asset
 from image_assets.defs.listing_asset import raw_listing_asset
 from image_assets.defs.listing_checks import listing_checks
 from image_assets.defs.names import names_of
 from image_assets.defs.s3_resource import use_s3_resource
 from image_assets.defs.sensor import source_sensor
 from image_assets.defs.shards_asset import image_shards_asset
-from image_assets.pipeline.shard_exports import is_sharded
+from image_assets.pipeline.following import wanted_followers
 from image_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -35,12 +30,11 @@ def dataset_definitions(settings: Settings, s3: "S3Resource | None" = None) -> d
     if s3 is not None:
         use_s3_resource(s3)
     names = names_of(settings)
-    assembled = [training_index_asset(settings, names)]
-    if settings.features.extractor != "none":
-        assembled.append(feature_vectors_asset(settings, names))
-    if settings.duplicates.enabled:
-        assembled.append(duplicate_groups_asset(settings, names))
-    assembled += [export_asset(settings, names, name) for name in settings.exports if is_sharded(name)]
+    followers = wanted_followers(settings)
+    assembled = [
+        training_index_asset(settings, names),
+        *(follower_asset(settings, names, name, follower) for name, follower in followers.items()),
+    ]
     shards = image_shards_asset(settings, names)
     return dg.Definitions(
         assets=[raw_listing_asset(settings, names), shards, *assembled],

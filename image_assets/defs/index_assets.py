@@ -1,27 +1,19 @@
-"""`training_index`, and what is made of it as a whole: vectors, groups of duplicates, exports."""
+"""`training_index`, and the assets of what follows it: vectors, groups of duplicates, exports …"""
 
 from collections.abc import Sequence
 
 import dagster as dg
 
-from image_assets.checks import INDEX_CHECKS, VECTOR_CHECKS
+from image_assets.checks import INDEX_CHECKS
 from image_assets.checks.base import Verdict
-from image_assets.core.perceptual import METHOD
 from image_assets.defs.instance_events import check_specs, plain_failures, severity
-from image_assets.defs.metadata import (
-    duplicates_metadata,
-    export_metadata,
-    index_columns,
-    index_metadata,
-    vector_metadata,
-)
+from image_assets.defs.metadata import index_columns, index_metadata
 from image_assets.defs.names import Names
-from image_assets.pipeline.duplicates import build_duplicates
-from image_assets.pipeline.embedding import build_vectors
 from image_assets.pipeline.exporting import write_exports
+from image_assets.pipeline.following import Follower
 from image_assets.pipeline.indexing import build_index
 from image_assets.pipeline.logs import pipeline_log
-from image_assets.pipeline.shard_exports import is_sharded, write_shard_exports
+from image_assets.pipeline.shard_exports import is_sharded
 from image_assets.settings import Settings
 from image_assets.storage.identity import open_store
 
@@ -54,86 +46,33 @@ def training_index_asset(settings: Settings, names: Names) -> dg.AssetsDefinitio
     return training_index
 
 
-def feature_vectors_asset(settings: Settings, names: Names) -> dg.AssetsDefinition:
-    """Return the vector asset; only output images without a vector are embedded."""
+def follower_asset(settings: Settings, names: Names, name: str, follower: Follower) -> dg.AssetsDefinition:
+    """Return the asset of something that is made of each new index; it does only what is new."""
 
     @dg.asset(
-        key=names.feature_vectors,
-        deps=[names.training_index],
+        key=names.follower(name),
+        deps=[names.training_index, *map(names.follower, follower.after)],
         group_name=settings.name,
-        description=f"One {settings.features.extractor} vector a row of the index, in the same order.",
-        kinds={"onnx", "parquet"},
-        check_specs=check_specs(VECTOR_CHECKS, names.feature_vectors),
-        pool=f"{settings.name}_vectors",
+        description=follower.description,
+        kinds=set(follower.kinds),
+        check_specs=check_specs(follower.checks, names.follower(name)),
+        pool=f"{settings.name}_{name}",
     )
-    def feature_vectors() -> dg.MaterializeResult:  # type: ignore[type-arg]
+    def following() -> dg.MaterializeResult:  # type: ignore[type-arg]
         with plain_failures():
-            report = build_vectors(settings)
+            report = (follower.judge or follower.build)(settings)
         return dg.MaterializeResult(
-            metadata=vector_metadata(report),
-            data_version=dg.DataVersion(vector_version(settings, report.head.index_digest)),
+            metadata=dict(report.facts),
+            data_version=dg.DataVersion(follower_version(settings, follower, report.index_digest)),
             check_results=_results(report.verdicts),
         )
 
-    return feature_vectors
+    return following
 
 
-def duplicate_groups_asset(settings: Settings, names: Names) -> dg.AssetsDefinition:
-    """Return the asset of the duplicates; only output images without a hash are hashed and searched for."""
-
-    @dg.asset(
-        key=names.duplicate_groups,
-        deps=[names.training_index],
-        group_name=settings.name,
-        description="Of each row of the index the images that are the same, or nearly: `duplicates.parquet`.",
-        kinds={"parquet"},
-        pool=f"{settings.name}_duplicates",
-    )
-    def duplicate_groups() -> dg.MaterializeResult:  # type: ignore[type-arg]
-        with plain_failures():
-            report = build_duplicates(settings)
-        return dg.MaterializeResult(
-            metadata=duplicates_metadata(report),
-            data_version=dg.DataVersion(duplicates_version(settings, report.head.index_digest)),
-        )
-
-    return duplicate_groups
-
-
-def export_asset(settings: Settings, names: Names, name: str) -> dg.AssetsDefinition:
-    """Return the asset of an export of one file a shard; only files of changed shards are written."""
-
-    @dg.asset(
-        key=names.export(name),
-        deps=[names.training_index],
-        group_name=settings.name,
-        description=f"The images of the index as {name}: one file a shard, `exports/{name}/` in `{settings.store}`.",
-        kinds={name},
-        pool=f"{settings.name}_{name}",
-    )
-    def export() -> dg.MaterializeResult:  # type: ignore[type-arg]
-        with plain_failures():
-            report = write_shard_exports(open_store(settings), name)
-        return dg.MaterializeResult(
-            metadata=export_metadata(report), data_version=dg.DataVersion(export_version(name, report.index.digest))
-        )
-
-    return export
-
-
-def export_version(name: str, index_digest: str) -> str:
-    """Return the data version of an export of an index."""
-    return f"{name}-{index_digest[:32]}"
-
-
-def duplicates_version(settings: Settings, index_digest: str) -> str:
-    """Return the data version of the duplicates in an index."""
-    return f"{METHOD}-{settings.duplicates.distance_bits}-{index_digest[:32]}"
-
-
-def vector_version(settings: Settings, index_digest: str) -> str:
-    """Return the data version of vectors for an index."""
-    return f"{settings.features.extractor}-{index_digest[:32]}"
+def follower_version(settings: Settings, follower: Follower, index_digest: str) -> str:
+    """Return the data version of what a follower makes of an index."""
+    return f"{follower.version(settings)}-{index_digest[:32]}"
 
 
 def _results(verdicts: Sequence[Verdict]) -> list[dg.AssetCheckResult]:

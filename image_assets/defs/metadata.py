@@ -8,12 +8,9 @@ import dagster as dg
 import pyarrow as pa
 
 from image_assets.core.index import INDEX_SCHEMA
-from image_assets.pipeline.duplicates import DuplicatesReport
-from image_assets.pipeline.embedding import VectorReport
 from image_assets.pipeline.indexing import IndexReport
 from image_assets.pipeline.metrics import run_metrics
 from image_assets.pipeline.preprocess import ShardReport
-from image_assets.pipeline.shard_exports import ShardExport
 from image_assets.settings import Settings
 
 _SHOWN_FAILURES = 20
@@ -48,49 +45,6 @@ def index_metadata(report: IndexReport) -> dict[str, Any]:
         "shards": len(head.commits),
         "published_now": report.published,
         "note": report.why or "published",
-    }
-
-
-def export_metadata(report: ShardExport) -> dict[str, Any]:
-    """Return what an export holds and what was written of it."""
-    return {
-        "dagster/row_count": report.index.rows,
-        "files": report.files,
-        "files_written": report.written,
-        "written_bytes": report.written_bytes,
-        "index_number": report.index.number,
-        "index_digest": report.index.digest,
-    }
-
-
-def vector_metadata(report: VectorReport) -> dict[str, Any]:
-    """Return whose vectors these are and how many were new."""
-    head = report.head
-    return {
-        "dagster/row_count": head.rows,
-        "embedded": report.embedded,
-        "dim": head.dim,
-        "extractor": head.extractor,
-        "extractor_digest": head.extractor_digest,
-        "index_number": head.index_number,
-        "index_digest": head.index_digest,
-    }
-
-
-def duplicates_metadata(report: DuplicatesReport) -> dict[str, Any]:
-    """Return how many images have others that are the same, or nearly, and how many were new."""
-    head = report.head
-    return {
-        "dagster/row_count": head.rows,
-        "images": head.images,
-        "groups": head.groups,
-        "exact": head.exact,
-        "near": head.near,
-        "flat": head.flat,
-        "hashed": report.hashed,
-        "distance_bits": head.distance_bits,
-        "index_number": head.index_number,
-        "index_digest": head.index_digest,
     }
 
 

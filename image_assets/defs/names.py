@@ -34,19 +34,9 @@ class Names:
         """One row a live output image."""
         return dg.AssetKey([self.dataset, "training_index"])
 
-    @property
-    def feature_vectors(self) -> dg.AssetKey:
-        """One vector a row of the index."""
-        return dg.AssetKey([self.dataset, "feature_vectors"])
-
-    @property
-    def duplicate_groups(self) -> dg.AssetKey:
-        """Which images are the same, or nearly."""
-        return dg.AssetKey([self.dataset, "duplicate_groups"])
-
-    def export(self, format_name: str) -> dg.AssetKey:
-        """One file a shard in a format."""
-        return dg.AssetKey([self.dataset, format_name])
+    def follower(self, name: str) -> dg.AssetKey:
+        """What is made of each new index: ``feature_vectors``, an export …"""
+        return dg.AssetKey([self.dataset, name])
 
     @property
     def update_job(self) -> str:
@@ -55,7 +45,7 @@ class Names:
 
     @property
     def assemble_job(self) -> str:
-        """Assembles index and vectors alone."""
+        """Assembles the index and what follows it alone."""
         return f"{self.dataset}_assemble"
 
 

@@ -10,7 +10,7 @@ from image_assets.checks.base import Verdict
 from image_assets.core.errors import ImageAssetsError, SourceError
 from image_assets.core.index import combine_data_versions
 from image_assets.defs.attempts import Cursor, short_version
-from image_assets.defs.index_assets import duplicates_version, export_version, vector_version
+from image_assets.defs.index_assets import follower_version
 from image_assets.defs.instance_events import (
     MATERIALIZED,
     OBSERVED,
@@ -23,8 +23,8 @@ from image_assets.defs.listing_checks import unlisted
 from image_assets.defs.names import DATASET_TAG, LISTING_TAG, Names
 from image_assets.pipeline.bucket_events import event_place, follow_events
 from image_assets.pipeline.detect import PLAIN_RUN, State, look, refuse_loss
+from image_assets.pipeline.following import wanted_followers
 from image_assets.pipeline.listing_snapshots import Look, list_in_time, look_again, remove_old_listings
-from image_assets.pipeline.shard_exports import is_sharded
 from image_assets.settings import Settings
 
 _RANGE_START = "dagster/asset_partition_range_start"
@@ -192,7 +192,7 @@ def _wanted_shards(instance: dg.DagsterInstance, state: State, names: Names) -> 
 
 
 def _wanted_assembly(instance: dg.DagsterInstance, state: State, names: Names) -> dict[str, str]:
-    """Return which of index, vectors, duplicates and exports do not follow the last commits."""
+    """Return what does not follow the last commits: the index, and what is made of each."""
     settings, index = state.settings, state.index
     if not state.heads:
         return {}
@@ -200,17 +200,9 @@ def _wanted_assembly(instance: dg.DagsterInstance, state: State, names: Names) -
     wanted = {}
     if index is None or index.data_version != version or recorded_version(instance, names.training_index) != version:
         wanted["training_index"] = version
-    if settings.features.extractor != "none":
-        expected = vector_version(settings, index.digest) if index is not None else version
-        if wanted or recorded_version(instance, names.feature_vectors) != expected:
-            wanted["feature_vectors"] = expected
-    if settings.duplicates.enabled:
-        expected = duplicates_version(settings, index.digest) if index is not None else version
-        if "training_index" in wanted or recorded_version(instance, names.duplicate_groups) != expected:
-            wanted["duplicate_groups"] = expected
-    for name in filter(is_sharded, settings.exports):
-        expected = export_version(name, index.digest) if index is not None else version
-        if "training_index" in wanted or recorded_version(instance, names.export(name)) != expected:
+    for name, follower in wanted_followers(settings).items():
+        expected = follower_version(settings, follower, index.digest) if index is not None else version
+        if "training_index" in wanted or recorded_version(instance, names.follower(name)) != expected:
             wanted[name] = expected
     return wanted
 

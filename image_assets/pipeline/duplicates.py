@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from image_assets.checks.base import Verdict
 from image_assets.core.duplicates import Groups, Images, group_images
 from image_assets.core.errors import DatasetError
 from image_assets.core.hashes import packed_hashes
@@ -52,6 +53,29 @@ class DuplicatesReport:
     head: DuplicatesHead
     hashed: int
     published: bool
+    verdicts: tuple[Verdict, ...] = ()
+
+    @property
+    def index_digest(self) -> str:
+        """The digest of the index that the file follows."""
+        return self.head.index_digest
+
+    @property
+    def facts(self) -> dict[str, str | int | float]:
+        """How many images have others that are the same, or nearly, and how many were new."""
+        head = self.head
+        return {
+            "dagster/row_count": head.rows,
+            "images": head.images,
+            "groups": head.groups,
+            "exact": head.exact,
+            "near": head.near,
+            "flat": head.flat,
+            "hashed": self.hashed,
+            "distance_bits": head.distance_bits,
+            "index_number": head.index_number,
+            "index_digest": head.index_digest,
+        }
 
 
 def build_duplicates(settings: Settings) -> DuplicatesReport:

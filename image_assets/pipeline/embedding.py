@@ -51,6 +51,25 @@ class VectorReport:
     verdicts: tuple[Verdict, ...]
     published: bool
 
+    @property
+    def index_digest(self) -> str:
+        """The digest of the index that the file follows."""
+        return self.head.index_digest
+
+    @property
+    def facts(self) -> dict[str, str | int | float]:
+        """Whose vectors these are and how many were new."""
+        head = self.head
+        return {
+            "dagster/row_count": head.rows,
+            "embedded": self.embedded,
+            "dim": head.dim,
+            "extractor": head.extractor,
+            "extractor_digest": head.extractor_digest,
+            "index_number": head.index_number,
+            "index_digest": head.index_digest,
+        }
+
 
 def build_vectors(settings: Settings, *, rejudge: bool = True) -> VectorReport:
     """Bring ``feature_vectors.parquet`` in line with the newest index.

@@ -35,13 +35,13 @@ def remove_listings(store: Store, journal: Journal) -> None:
     _remove_below(store, layout.LISTINGS, journal)
 
 
-def remove_duplicates(store: Store, journal: Journal) -> None:
-    """Remove what says which images are alike; it is found out again from the hashes that stay.
+def remove_following(store: Store, journal: Journal) -> None:
+    """Remove what is made of the newest index; it is made again from what stays.
 
     Raises:
         StoreError: a file cannot be removed.
     """
-    for path in filter(store.exists, (layout.DUPLICATES, layout.NEIGHBOURS)):
+    for path in filter(store.exists, layout.FOLLOWING):
         journal.note(path)
         store.delete(path)
 

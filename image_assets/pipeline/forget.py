@@ -17,12 +17,12 @@ from image_assets.pipeline.detect import committed_heads
 from image_assets.pipeline.erasing import Erasure, Target
 from image_assets.pipeline.erasing_copies import (
     erase_log_lines,
-    remove_duplicates,
     remove_exports,
+    remove_following,
     remove_leftovers,
     remove_listings,
 )
-from image_assets.pipeline.following import follow_with_the_rest
+from image_assets.pipeline.following import follow_index
 from image_assets.pipeline.verify import newest_num_shards
 from image_assets.settings import Settings
 from image_assets.sources import build_source
@@ -107,7 +107,7 @@ def forget_images(settings: Settings, names: Sequence[str]) -> ForgetReport:
             remove_leftovers(store)
     if unfinished and latest_index(store):
         # These take the store for themselves.
-        follow_with_the_rest(settings)
+        follow_index(settings, rejudge=False)
     with alone(store, wait=True):
         done = [_finish(store, path) for path in unfinished]
     return _report(settings, store, unfinished, done)
@@ -223,7 +223,7 @@ def _erase(settings: Settings, store: Store, target: Target, journal: Journal, *
     else:
         raise StoreError(f"other processes keep writing to {store.url}; end them and call `image-assets forget` again")
     remove_exports(store, journal)
-    remove_duplicates(store, journal)
+    remove_following(store, journal)
     remove_listings(store, journal)
     erase_log_lines(settings, target.keys, journal)
 

@@ -1,7 +1,7 @@
 """The whole job once: detect, preprocess what changed, index, vectors, exports."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from image_assets.core.errors import CommitConflictError
@@ -9,8 +9,7 @@ from image_assets.core.manifest import Counts
 from image_assets.core.sharding import shard_names
 from image_assets.engines import build_engine
 from image_assets.pipeline.detect import PLAIN_RUN, RunOptions, State, detect
-from image_assets.pipeline.embedding import VectorReport
-from image_assets.pipeline.following import follow_index
+from image_assets.pipeline.following import FollowReport, follow_index
 from image_assets.pipeline.indexing import IndexReport, build_index
 from image_assets.pipeline.listing_snapshots import source_lister
 from image_assets.pipeline.logs import log_listing, log_shard
@@ -25,11 +24,14 @@ _TRIES = 5
 
 @dataclass(frozen=True, slots=True)
 class RunReport:
-    """What one run did. ``index`` is None when nothing was ever published; ``vectors`` when none are wanted."""
+    """What one run did.
+
+    ``index`` is None when nothing was ever published; ``followed`` are the reports of what is made of each index.
+    """
 
     shards: tuple[ShardReport, ...]
     index: IndexReport | None
-    vectors: VectorReport | None
+    followed: Mapping[str, FollowReport]
     ignored_files: int
     notes: tuple[str, ...]
     seconds: float
@@ -38,6 +40,11 @@ class RunReport:
     def counts(self) -> Counts:
         """The counts of all shards together."""
         return sum((report.counts for report in self.shards), Counts())
+
+    @property
+    def embedded(self) -> int:
+        """How many output images got a feature vector."""
+        return int(self.followed["feature_vectors"].facts["embedded"]) if "feature_vectors" in self.followed else 0
 
 
 def run_dataset(
@@ -56,16 +63,16 @@ def run_dataset(
     """
     started_at = time.monotonic()
     reports, state = update_shards(settings, shard_names(settings.num_shards), options, on_shard=on_shard)
-    index = vectors = None
+    index, followed = None, {}
     # Without one published shard there is nothing to assemble, and the reports say why.
     if any(report.published for report in reports):
         # On a quiet run even reading the whole index to check it again would be felt.
         rejudge = not all(report.unchanged for report in reports)
         index = build_index(settings, rejudge=rejudge)
-        vectors = follow_index(settings, rejudge=rejudge)
+        followed = follow_index(settings, rejudge=rejudge)
     seconds = time.monotonic() - started_at
     listing = state.wanted.listing
-    return RunReport(tuple(reports), index, vectors, listing.ignored, listing.notes, seconds)
+    return RunReport(tuple(reports), index, followed, listing.ignored, listing.notes, seconds)
 
 
 def update_shards(

@@ -36,7 +36,7 @@ def run_summary(settings: Settings, options: RunOptions, *, progress: bool) -> t
         "dataset": settings.name,
         **run_metrics(settings, published, missing_shards=missing),
         **asdict(report.counts),
-        "embedded": report.vectors.embedded if report.vectors is not None else 0,
+        "embedded": report.embedded,
         "shards_total": settings.num_shards,
         "shards_run": sum(not shard.unchanged for shard in report.shards),
         "shards_refused": [shard.shard for shard in report.shards if not shard.published],

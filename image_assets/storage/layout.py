@@ -15,6 +15,8 @@ SHARDS = "shards/"
 VECTORS = "vectors/"
 PERCEPTUAL = "perceptual/"
 NEIGHBOURS = f"{PERCEPTUAL}neighbours.parquet"
+# What is made of the newest index and tells of its images: forgetting removes these, and they are made again.
+FOLLOWING = (DUPLICATES, NEIGHBOURS)
 FORGOTTEN = "forgotten/"
 LISTINGS = "listings/"
 PARTIAL_LISTINGS = f"{LISTINGS}partial/"

@@ -18,7 +18,7 @@ _FOLDERS = (layout.INDEXES, layout.SHARDS, layout.SEGMENTS, *_CHUNKS, layout.LIS
 _STAGED = re.compile(r"[0-9a-f]{16}\.part")
 # What obstore wrote a file to before it got its name; its own list does not show such files.
 _STAGED_BY_OBSTORE = re.compile(r"(.+)#\d+")
-_ROOT_FILES = {layout.STORE, layout.LATEST_INDEX, layout.FEATURE_VECTORS, layout.DUPLICATES}
+_ROOT_FILES = {layout.STORE, layout.LATEST_INDEX, layout.FEATURE_VECTORS, *layout.FOLLOWING}
 _EXPORTED = re.compile(r"(index\.[a-z0-9.]+|exports\.json|train-\d{5}-of-\d{5}\.[a-z0-9]+|README\.md)")
 
 

@@ -13,7 +13,7 @@ ON: dict[str, Any] = {**SMALL_SETTINGS, "duplicates": {"enabled": True}}
 
 def grouped(daemon: SmallDaemon) -> list[dict[str, Any]]:
     """Return what was told of the duplicates, newest first."""
-    records = daemon.instance.fetch_materializations(daemon.names.duplicate_groups, limit=10).records
+    records = daemon.instance.fetch_materializations(daemon.names.follower("duplicate_groups"), limit=10).records
     events = [event for record in records if (event := record.asset_materialization) is not None]
     return [numbers(event, "images", "exact", "hashed", "distance_bits") for event in events]
 
@@ -35,4 +35,4 @@ def test_duplicates_follow_the_index_and_the_settings(instance: dg.DagsterInstan
 
 
 def test_without_the_setting_there_is_no_such_asset(daemon: SmallDaemon) -> None:
-    assert daemon.names.duplicate_groups not in daemon.defs.resolve_asset_graph().get_all_asset_keys()
+    assert daemon.names.follower("duplicate_groups") not in daemon.defs.resolve_asset_graph().get_all_asset_keys()

@@ -246,7 +246,7 @@ def test_an_export_of_one_file_a_shard_follows_the_index(instance: dg.DagsterIns
     daemon.settle()
     write_image(raw, keys_in(SHARDS[2], 1)[0], 99)
     assert asked_ranges(daemon) == [(SHARDS[2], SHARDS[2])]
-    records = instance.fetch_materializations(daemon.names.export("webdataset"), limit=10).records
+    records = instance.fetch_materializations(daemon.names.follower("webdataset"), limit=10).records
     events = [event for record in records if (event := record.asset_materialization) is not None]
     assert [numbers(event, "files_written", "files") for event in events] == [
         {"files_written": 1, "files": 4},

@@ -178,7 +178,7 @@ def test_a_forgotten_dataset_equals_one_made_without_the_image(tmp_path):
     forget_images(settings, ["a/0.jpg"])
     forgotten = content_of(settings, 3)
     report = run_dataset(settings)
-    assert (report.counts.decoded, report.vectors.embedded, report.index.published) == (0, 0, False)
+    assert (report.counts.decoded, report.embedded, report.index.published) == (0, 0, False)
     assert all(shard.unchanged for shard in report.shards)
     shutil.copytree(tmp_path / "raw", tmp_path / "fresh/raw")
     fresh = make_settings_for(tmp_path / "fresh", **{**EVERYTHING, **OTHER_RECIPE})
@@ -243,7 +243,7 @@ def test_forgotten_bytes_do_not_come_back(tmp_path, settings, name):
     forget_images(options, ["a/0.jpg"])
     (tmp_path / "raw" / name).write_bytes(data)
     report = run_dataset(options)
-    assert (report.counts.decoded, report.vectors.embedded) == (0, 0)
+    assert (report.counts.decoded, report.embedded) == (0, 0)
     failed = [row for shard in report.shards for row in shard.failures.to_pylist()]
     assert [(row["key"], row["reason"], row["sha256"]) for row in failed] == [(name, "forgotten", None)]
     traces.texts.discard(name.encode())
@@ -325,7 +325,7 @@ def test_the_same_output_of_other_bytes_stays(tmp_path, settings):
     before = content_of(options, 1, {"a/0.jpg"})
     forget_images(options, ["a/0.jpg"])
     assert content_of(options, 1) == before
-    assert run_dataset(options).vectors.embedded == 0
+    assert run_dataset(options).embedded == 0
 
 
 def test_the_only_image_can_be_forgotten(tmp_path, settings):

@@ -47,7 +47,7 @@ def test_every_frame_has_its_outputs_with_any_number_of_workers(settings, raw, t
     options = settings(**ALL, workers=workers, num_shards=1, store=str(tmp_path / "other"))
     report = run_dataset(options)
     assert report.index.head.digest == digest
-    assert (report.counts.decoded, report.vectors.embedded) == (3, 16)
+    assert (report.counts.decoded, report.embedded) == (3, 16)
     assert rows_of(options) == [(key, number, number // 2) for key, number in KEYS]
     assert verify_dataset(options).problems == ()
 
@@ -76,7 +76,7 @@ def test_first_to_all_makes_everything_anew_and_a_rename_nothing(settings, raw):
     assert (both.counts.reencoded, both.counts.decoded, both.index.head.rows) == (3, 3, 16)
     (raw / "a/moving.gif").rename(raw / "a/renamed.gif")
     moved = run_dataset(settings(**ALL))
-    assert (moved.counts.moved, moved.counts.decoded, moved.vectors.embedded) == (1, 0, 0)
+    assert (moved.counts.moved, moved.counts.decoded, moved.embedded) == (1, 0, 0)
     assert moved.index.head.rows == 16
     (raw / "a/copy.gif").write_bytes((raw / "a/renamed.gif").read_bytes())
     copied = run_dataset(settings(**ALL))

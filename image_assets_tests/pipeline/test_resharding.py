@@ -274,7 +274,7 @@ def test_vectors_and_exports_follow_and_nothing_is_embedded_again(settings, raw,
     reshard_dataset(options, 7)
     assert (open_dataset(options.store).vectors() == vectors).all()
     report = run_dataset(options.model_copy(update={"num_shards": 7}))
-    assert report.vectors.embedded == 0
+    assert report.embedded == 0
 
 
 def test_an_empty_dataset_can_be_resharded(settings, raw):

@@ -398,11 +398,11 @@ def test_index_parquet_left_behind_by_a_killed_run_is_mended(settings, raw, tmp_
 def test_vectors_are_made_for_new_content_only_and_follow_the_index(settings, raw):
     write_images(raw, 6)
     options = settings(features={"extractor": "colour-moments"})
-    assert run_dataset(options).vectors.embedded == 6
+    assert run_dataset(options).embedded == 6
     (raw / "a/0.jpg").rename(raw / "b/renamed.jpg")
     write_image(raw, "a/x.jpg", 60)
     report = run_dataset(options)
-    assert (report.vectors.embedded, report.vectors.head.rows) == (1, 7)
-    assert report.vectors.head.index_digest == report.index.head.digest
-    assert all(verdict.passed for verdict in report.vectors.verdicts)
-    assert run_dataset(options).vectors.embedded == 0
+    assert (report.embedded, report.followed["feature_vectors"].head.rows) == (1, 7)
+    assert report.followed["feature_vectors"].index_digest == report.index.head.digest
+    assert all(verdict.passed for verdict in report.followed["feature_vectors"].verdicts)
+    assert run_dataset(options).embedded == 0

@@ -206,8 +206,8 @@ def test_a_run_afterwards_has_nothing_to_do(settings: Callable[..., Settings], r
     vacuum(options, NEWEST, compact=compact)
     before = contents(options)
     report = run_dataset(options)
-    assert (report.counts.decoded, report.counts.hashed, report.vectors.embedded) == (0, 0, 0)
-    assert (report.index.published, report.vectors.published) == (False, False)
+    assert (report.counts.decoded, report.counts.hashed, report.embedded) == (0, 0, 0)
+    assert (report.index.published, report.followed["feature_vectors"].published) == (False, False)
     assert {path: it for path, it in contents(options).items() if not path.startswith("logs/")} == before
 
 
@@ -385,7 +385,7 @@ def test_a_chunk_of_mostly_dead_vectors_is_written_anew(settings: Callable[..., 
     with open_dataset(options.store) as dataset:
         assert (dataset.vectors() == vectors).all()
     Path(options.store, "feature_vectors.parquet").unlink()
-    assert run_dataset(options).vectors.embedded == 0
+    assert run_dataset(options).embedded == 0
 
 
 @pytest.mark.parametrize("variants", [0, 3])
@@ -408,7 +408,7 @@ def test_compaction_gathers_images_and_changes_none(
     assert snapshot_bytes(options, 7) == before
     assert verify_dataset(options).problems == ()
     again = run_dataset(options)
-    assert (again.counts.decoded, again.vectors.embedded, again.index.published) == (0, 0, False)
+    assert (again.counts.decoded, again.embedded, again.index.published) == (0, 0, False)
 
 
 def test_a_compacted_segment_looks_like_any_other(settings: Callable[..., Settings], raw: Path) -> None:
@@ -610,7 +610,7 @@ def test_broken_off_anywhere_it_leaves_nothing_dangling_and_is_run_again(
             assert snapshot_bytes(options, latest_index(Store(options.store))) == before[5]
             assert verify_dataset(options).problems == ()
             again = run_dataset(options)
-            assert (again.counts.decoded, again.vectors.embedded) == (0, 0)
+            assert (again.counts.decoded, again.embedded) == (0, 0)
         if done:
             assert after > 2
             return
@@ -772,7 +772,7 @@ def test_after_any_history_and_retention_every_kept_snapshot_reads_the_same(
         assert wanted - {newest} == set(report.snapshots_kept) - {newest, newest + 1}
         assert verify_dataset(options).problems == ()
         again = run_dataset(options)
-        assert (again.counts.decoded, again.vectors.embedded) == (0, 0)
+        assert (again.counts.decoded, again.embedded) == (0, 0)
         assert snapshot_bytes(options, max(snapshots(options))) == before[newest]
         leftovers = vacuum(options, retention, compact=compact)
         assert not [file for file in leftovers.removed if file.path.startswith("segments/")]
