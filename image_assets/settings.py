@@ -3,11 +3,12 @@
 import hashlib
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, ValidationError, model_validator
 
 from image_assets.core.errors import ConfigError
 from image_assets.core.object_urls import is_object_url, parse_object_url
@@ -128,11 +129,16 @@ class LabelSettings(_Section):
     path: str | None = Field(None, description="CSV or Parquet file, one row an image; relative to the settings file.")
     key_column: str = Field("filename", description="Column of the label file that holds the key.")
     label_column: str = Field("label", description="Column of the label file that holds the label.")
+    extra_columns: tuple[str, ...] = Field(
+        (), description="More columns of the label file, kept with each image as `extra`."
+    )
 
     @model_validator(mode="after")
     def _path_goes_with_file(self) -> "LabelSettings":
         if (self.kind == "file") != (self.path is not None):
             raise ValueError("labels.path goes with labels.kind: file")
+        if self.extra_columns and self.kind != "file":
+            raise ValueError("labels.extra_columns goes with labels.kind: file")
         return self
 
 
@@ -187,10 +193,65 @@ class LimitSettings(_Section):
     )
 
 
+class ModelInputSettings(_Section):
+    """How images are given to a model that is named by a file or an id; what is not said the model itself tells."""
+
+    size_px: int | None = Field(None, ge=1, le=4096, description="Width and height of the model's input.")
+    crop: float | None = Field(None, gt=0, le=1, description="Part of the shorter side that is looked at (0-1].")
+    mean: tuple[float, float, float] | None = Field(None, description="Taken from red, green, blue (0-1).")
+    std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = Field(None, description="Divides them then.")
+    layout: Literal["nchw", "nhwc"] | None = Field(None, description="Where the channels of an ONNX file's input are.")
+
+
 class FeatureSettings(_Section):
     """Feature vectors."""
 
-    extractor: str = Field("efficientnet-lite0", description="Plug-in that makes vectors, or `none`.")
+    extractor: str = Field(
+        "efficientnet-lite0",
+        description="Plug-in that makes vectors, `onnx:FILE`, `timm:MODEL`, `torchvision:MODEL`, or `none`.",
+    )
+    weights: str | None = Field(
+        None, description="Weights of a timm or torchvision model (.safetensors, .pth); none: they are downloaded."
+    )
+    sha256: str | None = Field(
+        None, pattern=r"^[0-9a-f]{64}$", description="What the model's digest must be; none: any is taken."
+    )
+    output: str | None = Field(None, description="Which output, or inner tensor, of an ONNX file is the vector.")
+    input: ModelInputSettings = ModelInputSettings()
+    dtype: Literal["float32", "float16"] = Field("float32", description="Type of the numbers that are kept.")
+    files: tuple[Literal["numpy", "hdf5"], ...] = Field(
+        (), description="Also write the vectors as feature_vectors.npy, feature_vectors.h5."
+    )
+
+
+class SimilaritySettings(_Section):
+    """Searching for similar images."""
+
+    approximate: bool = Field(False, description="Keep an approximate index of the vectors (extra `similar`).")
+    exact_below_rows: int = Field(
+        50_000, ge=0, description="A dataset with fewer rows is searched exactly, and has no approximate index."
+    )
+
+
+class AutoLabelSettings(_Section):
+    """Labels that are told from the vectors, beside those of people."""
+
+    enabled: bool = Field(False, description="Tell labels for the images of each new index.")
+    methods: tuple[Literal["imagenet", "neighbours"], ...] = Field(
+        ("imagenet", "neighbours"),
+        min_length=1,
+        description="imagenet: the default extractor's classifier; neighbours: the most similar labelled images.",
+    )
+    k: int = Field(10, ge=1, le=100, description="How many labelled neighbours vote.")
+    min_confidence: float = Field(0.0, ge=0, le=1, description="Less confident labels are left out (0-1).")
+
+
+class AnnotationSettings(_Section):
+    """What people and models said of images on labelling platforms."""
+
+    enabled: bool = Field(
+        False, description="Write the boxes, polygons and masks of each new index in pixels of its images."
+    )
 
 
 class DuplicateSettings(_Section):
@@ -200,6 +261,62 @@ class DuplicateSettings(_Section):
     distance_bits: int = Field(
         8, ge=0, le=16, description="Images whose 64-bit perceptual hashes differ in at most so many bits are alike."
     )
+
+
+# What is known of an image beside its pixels: ``folder`` is where its key lies, ``top_folder`` the first part of it.
+_SPLIT_COLUMN = r"^(extra\..+|folder|top_folder|label|taken_at|camera_make|camera_model)$"
+
+
+class SplitFractions(_Section):
+    """How large the splits shall be."""
+
+    train: float = Field(0.8, ge=0, le=1, description="Fraction (0-1) of the images to train with.")
+    val: float = Field(0.1, ge=0, le=1, description="Fraction (0-1) of the images to choose models by.")
+    test: float = Field(0.1, ge=0, le=1, description="Fraction (0-1) of the images to measure at the end.")
+
+    @model_validator(mode="after")
+    def _make_up_a_whole(self) -> "SplitFractions":
+        if abs(self.train + self.val + self.test - 1) > 1e-6:
+            raise ValueError(f"splits.fractions add up to {self.train + self.val + self.test:g}, not to 1")
+        return self
+
+
+class SplitSettings(_Section):
+    """Which images train, and which measure: duplicates never come apart, and no image changes sides."""
+
+    method: Literal["none", "fractions", "column", "time"] = Field(
+        "none", description="fractions: drawn; column: a column says it; time: by when images were taken."
+    )
+    fractions: SplitFractions = SplitFractions()
+    stratify: bool = Field(True, description="Give every label the same fractions; only with method: fractions.")
+    group_by: str | None = Field(
+        None,
+        pattern=_SPLIT_COLUMN,
+        description="Column whose equal values stay together: extra.patient, folder, camera_model.",
+    )
+    column: str | None = Field(
+        None,
+        pattern=_SPLIT_COLUMN,
+        description="Column that names the split: top_folder, extra.split; with method: time the time [taken_at].",
+    )
+    val_from: str | None = Field(None, description="Images taken from this time on (ISO 8601) are val; method: time.")
+    test_from: str | None = Field(None, description="Images taken from this time on (ISO 8601) are test; method: time.")
+
+    @model_validator(mode="after")
+    def _what_the_method_needs(self) -> "SplitSettings":
+        if self.method == "column" and not self.column:
+            raise ValueError("splits.method: column needs splits.column, the column that names the split")
+        times = (self.val_from, self.test_from)
+        if (self.method == "time") != (times != (None, None)):
+            raise ValueError("splits.method: time goes with splits.val_from or splits.test_from")
+        for text in filter(None, times):
+            try:
+                datetime.fromisoformat(text)
+            except ValueError as error:
+                raise ValueError(f"splits: {text!r} is no time; write 2024-05-31 or 2024-05-31T12:00:00") from error
+        if self.val_from and self.test_from and self.val_from > self.test_from:
+            raise ValueError("splits.val_from is after splits.test_from; the order is train, val, test")
+        return self
 
 
 class FailedFractionSettings(_Section):
@@ -219,11 +336,151 @@ class LostFractionSettings(_Section):
     min_lost: int = Field(3, ge=1, description="Fewer lost images than this are never asked about.")
 
 
+class SplitsEvenSettings(_Section):
+    """When the splits of a label make a check warn."""
+
+    tolerance: float = Field(
+        0.05, ge=0, le=1, description="A label may differ by this fraction of its images (0-1), and by one image."
+    )
+
+
+class BigQuerySettings(_Section):
+    """The BigQuery dataset in which index and manifests are tables; credentials come from the environment."""
+
+    dataset: str = Field(pattern=r"^[A-Za-z0-9_]{1,1024}$", description="BigQuery dataset; it is made if absent.")
+    project: str | None = Field(
+        None, pattern=r"^[a-z0-9:.-]{4,64}$", description="Google Cloud project; none: that of the credentials."
+    )
+    location: str | None = Field(
+        None, pattern=r"^[A-Za-z0-9-]{2,32}$", description="Where the dataset is (`EU`); none: BigQuery's default."
+    )
+
+
+class WarehouseSettings(_Section):
+    """Where else the tables of a dataset go."""
+
+    bigquery: BigQuerySettings | None = Field(None, description="Tables of BigQuery (extra `gcp`); none: no such.")
+
+
 class CheckSettings(_Section):
     """Thresholds of the checks."""
 
     lost_fraction: LostFractionSettings = LostFractionSettings()
     failed_fraction: FailedFractionSettings = FailedFractionSettings()
+    splits_even: SplitsEvenSettings = SplitsEvenSettings()
+
+
+class QualityShareSettings(_Section):
+    """How much of something a quality check lets pass."""
+
+    max_fraction: float = Field(0.05, ge=0, le=1, description="Above this part of the images (0-1) the check fails.")
+    severity: Literal["warn", "error"] = Field("warn", description="error: the command fails, and Dagster's check.")
+
+
+class DarkSettings(QualityShareSettings):
+    """Which images are dark."""
+
+    below_luma: int = Field(100, ge=0, le=255, description="So dark is even the 95th percentile of the luma (0-255).")
+
+
+class BrightSettings(QualityShareSettings):
+    """Which images are overexposed, or nearly white."""
+
+    white_fraction: float = Field(
+        0.5, gt=0, le=1, description="Part of the pixels (0-1) whose luma is 250 or more, within a white ground."
+    )
+
+
+class BlurrySettings(QualityShareSettings):
+    """Which images are blurred."""
+
+    above: float = Field(0.42, ge=0, le=1, description="Crete's blur (0-1): how little a further blur changes.")
+
+
+class LowInformationSettings(QualityShareSettings):
+    """Which images show nearly nothing."""
+
+    below_bits: float = Field(2.0, ge=0, le=8, description="Entropy of the luma's histogram (0-8).")
+
+
+class OddSizeSettings(QualityShareSettings):
+    """Which raw images are of an odd size."""
+
+    factor: float = Field(4.0, gt=1, description="So many times larger or smaller (in px a side) than the median.")
+
+
+class OddAspectRatioSettings(QualityShareSettings):
+    """Which raw images are oblong."""
+
+    above: float = Field(3.0, ge=1, description="The longer side over the shorter.")
+
+
+class GrayscaleSettings(QualityShareSettings):
+    """Which images of a colour dataset are gray."""
+
+    below_colourfulness: float = Field(0.5, ge=0, description="Hasler's and Süsstrunk's: 0 is gray, 30 usual.")
+
+
+class ClassBalanceSettings(_Section):
+    """How unequal labels may be."""
+
+    max_ratio: float = Field(20.0, ge=1, description="Images of the most frequent label over those of the rarest.")
+    severity: Literal["warn", "error"] = Field("warn", description="error: the command fails, and Dagster's check.")
+
+
+class LabelCoverageSettings(_Section):
+    """How many images must have a label."""
+
+    min_fraction: float = Field(0.95, ge=0, le=1, description="Below this labelled part (0-1) the check fails.")
+    severity: Literal["warn", "error"] = Field("warn", description="error: the command fails, and Dagster's check.")
+
+
+class StabilitySettings(_Section):
+    """How far a histogram may move."""
+
+    max_psi: float = Field(0.25, gt=0, description="Population stability index; 0.1 is a small shift, 0.25 a big one.")
+    severity: Literal["warn", "error"] = Field("warn", description="error: the command fails, and Dagster's check.")
+
+
+class LabelDriftSettings(_Section):
+    """How far the shares of labels may move."""
+
+    max_distance: float = Field(0.2, gt=0, le=1, description="Jensen-Shannon distance (0-1).")
+    severity: Literal["warn", "error"] = Field("warn", description="error: the command fails, and Dagster's check.")
+
+
+class QualitySettings(_Section):
+    """What is measured of each image, and when a check of all of them fails."""
+
+    enabled: bool = Field(False, description="Measure the images of each new index and judge them.")
+    min_flagged: int = Field(3, ge=1, description="Fewer images than this never make a check fail.")
+    baseline: str = Field(
+        "previous", description="Snapshot that drift is told against: previous, its number, or 8 digits of its digest."
+    )
+    min_images: int = Field(100, ge=1, description="Snapshots with fewer images are not compared.")
+    dark: DarkSettings = DarkSettings()
+    bright: BrightSettings = BrightSettings()
+    blurry: BlurrySettings = BlurrySettings()
+    low_information: LowInformationSettings = LowInformationSettings()
+    odd_size: OddSizeSettings = OddSizeSettings()
+    odd_aspect_ratio: OddAspectRatioSettings = OddAspectRatioSettings()
+    grayscale: GrayscaleSettings = GrayscaleSettings()
+    wrong_extension: QualityShareSettings = QualityShareSettings()
+    exact_duplicates: QualityShareSettings = QualityShareSettings()
+    near_duplicates: QualityShareSettings = QualityShareSettings()
+    class_balance: ClassBalanceSettings = ClassBalanceSettings()
+    label_coverage: LabelCoverageSettings = LabelCoverageSettings()
+    pixel_drift: StabilitySettings = StabilitySettings()
+    size_drift: StabilitySettings = StabilitySettings()
+    label_drift: LabelDriftSettings = LabelDriftSettings()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _number_as_text(cls, content: Any) -> Any:
+        """Take a bare number for the number of a snapshot."""
+        if isinstance(content, Mapping) and type(content.get("baseline")) is int:
+            return {**content, "baseline": str(content["baseline"])}
+        return content
 
 
 class SqsSettings(_Section):
@@ -274,13 +531,26 @@ class Settings(_Section):
     keep_gps: bool = Field(False, description="Keep GPS latitude and longitude; off: only whether there are any.")
     limits: LimitSettings = LimitSettings()
     features: FeatureSettings = FeatureSettings()
+    similarity: SimilaritySettings = SimilaritySettings()
+    auto_labels: AutoLabelSettings = AutoLabelSettings()
     duplicates: DuplicateSettings = DuplicateSettings()
+    annotations: AnnotationSettings = AnnotationSettings()
+    splits: SplitSettings = SplitSettings()
+    quality: QualitySettings = QualitySettings()
     checks: CheckSettings = CheckSettings()
     trigger: TriggerSettings = TriggerSettings()
+    warehouse: WarehouseSettings = WarehouseSettings()
     exports: tuple[str, ...] = Field(("csv", "json"), description="Formats written beside each new index.")
     workers: int = Field(
         2, ge=0, le=256, description="Decoding processes; 0: in the run's own process, without isolation."
     )
+
+    @model_validator(mode="after")
+    def _extra_columns_come_from_one_place(self) -> "Settings":
+        for part in (self.source, *self.source.parts):
+            if both := sorted(set(part.extra_columns) & set(self.labels.extra_columns)):
+                raise ValueError(f"column {both[0]!r} is in source.extra_columns and in labels.extra_columns")
+        return self
 
     @model_validator(mode="after")
     def _fetching_ends_before_its_worker(self) -> "Settings":
@@ -427,7 +697,18 @@ def _with_resolved_paths(settings: Settings, base: Path) -> Settings:
     labels = settings.labels
     if labels.path is not None:
         labels = labels.model_copy(update={"path": _resolve(labels.path, base)})
-    return settings.model_copy(update={"source": source, "labels": labels, "store": _resolve(settings.store, base)})
+    features = _with_resolved_model(settings.features, base)
+    resolved = {"source": source, "labels": labels, "features": features, "store": _resolve(settings.store, base)}
+    return settings.model_copy(update=resolved)
+
+
+def _with_resolved_model(features: FeatureSettings, base: Path) -> FeatureSettings:
+    update = {}
+    if features.extractor.startswith("onnx:"):
+        update["extractor"] = f"onnx:{_resolve(features.extractor.removeprefix('onnx:'), base)}"
+    if features.weights is not None:
+        update["weights"] = _resolve(features.weights, base)
+    return features.model_copy(update=update)
 
 
 def _with_resolved_source(source: SourceSettings, base: Path) -> SourceSettings:

@@ -2,7 +2,7 @@
 
 import hashlib
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -134,10 +134,11 @@ def stream_of(items: Sequence[Picture], look: Look = PLAIN, *, batch_size: int =
             images = np.stack([pixels_of(numbers[key], variant, look) for key, variant in names])
             yield Batch(rows, images if with_images else None)
 
-    def encoded() -> Iterator[EncodedBatch]:
-        for batch in batches(True):
-            assert batch.images is not None
-            yield EncodedBatch(batch.rows, [_png(pixels) for pixels in batch.images])
+    def encoded(only: Callable[[pa.Table], pa.Table] | None = None) -> Iterator[EncodedBatch]:
+        for batch in batches(False):
+            rows = batch.rows if only is None else only(batch.rows)
+            names = zip(rows["key"].to_pylist(), rows["variant"].to_pylist(), strict=True)
+            yield EncodedBatch(rows, [_png(pixels_of(numbers[key], variant, look)) for key, variant in names])
 
     shape = look.shape if items else (0, 0, 0)
     return SampleStream("tiny", digest, index.num_rows, shape, bool(look.variants and items), batches, encoded)

@@ -11,6 +11,11 @@ from image_assets.pipeline.run import run_dataset
 from image_assets.settings import Settings, make_settings
 from image_assets_tests.images import make_settings_for, write_images
 
+# The checks of quality that are about a part of the images.
+SHARES = (
+    *("dark", "bright", "blurry", "low_information", "odd_size", "odd_aspect_ratio", "grayscale", "wrong_extension"),
+    *("exact_duplicates", "near_duplicates"),
+)
 # One row a setting: another value than the default. A new setting has to be put into one of the two tables: into the
 # first when it can change the bytes of an output, or whether there is one; else into the second.
 IN_THE_RECIPE = {
@@ -57,10 +62,12 @@ NOT_IN_THE_RECIPE = {
     "source.http.recheck_s": 60.0,
     "source.http.proxy": "environment",
     "store": "/elsewhere",
+    "annotations.enabled": True,
     "num_shards": 7,
     "seed": 1,  # see CONDITIONAL
     "labels.kind": "none",
     "labels.path": "/elsewhere.csv",
+    "labels.extra_columns": ("caption",),
     "labels.key_column": "key",
     "labels.label_column": "class",
     "augment.transforms": ("random_flip",),  # see CONDITIONAL
@@ -86,11 +93,35 @@ NOT_IN_THE_RECIPE = {
     "auto_labels.min_confidence": 0.5,
     "duplicates.enabled": True,
     "duplicates.distance_bits": 4,
+    "quality.enabled": True,
+    "quality.min_flagged": 9,
+    "quality.baseline": "7",
+    "quality.min_images": 9,
+    "quality.dark.below_luma": 50,
+    "quality.bright.white_fraction": 0.9,
+    "quality.blurry.above": 0.9,
+    "quality.low_information.below_bits": 1.0,
+    "quality.odd_size.factor": 9.0,
+    "quality.odd_aspect_ratio.above": 9.0,
+    "quality.grayscale.below_colourfulness": 3.0,
+    "quality.class_balance.max_ratio": 3.0,
+    "quality.class_balance.severity": "error",
+    "quality.label_coverage.min_fraction": 0.5,
+    "quality.label_coverage.severity": "error",
+    "quality.pixel_drift.max_psi": 0.1,
+    "quality.pixel_drift.severity": "error",
+    "quality.size_drift.max_psi": 0.1,
+    "quality.size_drift.severity": "error",
+    "quality.label_drift.max_distance": 0.1,
+    "quality.label_drift.severity": "error",
+    **{f"quality.{check}.max_fraction": 0.9 for check in SHARES},
+    **{f"quality.{check}.severity": "error" for check in SHARES},
     "checks.lost_fraction.error": 0.9,
     "checks.lost_fraction.min_lost": 9,
     "checks.failed_fraction.warn": 0.9,
     "checks.failed_fraction.error": 0.9,
     "checks.failed_fraction.min_failed": 9,
+    "warehouse.bigquery": {"dataset": "photos"},
     "trigger.interval_s": 60,
     "trigger.max_attempts": 9,
     "trigger.backoff_s": 1.0,
@@ -149,7 +180,8 @@ def recipe_with(**values):
 
 def changed_alone(name, value):
     """The settings in which one differs; those that only go together bring the other along."""
-    together = {"labels.kind": {}, "labels.path": {"labels.kind": "file"}}.get(name, {})
+    file = {"labels.kind": "file", "labels.path": "/elsewhere.csv"}
+    together = {"labels.path": {"labels.kind": "file"}, "labels.extra_columns": file}.get(name, {})
     return {**together, name: value}
 
 
@@ -198,6 +230,10 @@ def test_all_settings_beside_the_recipe_changed_at_once_read_and_decode_nothing(
         "source.extra_columns",
         "num_shards",
         "labels.path",
+        "labels.extra_columns",
+        # These go with a model from a file, or need an extra.
+        *(name for name in NOT_IN_THE_RECIPE if name.startswith("features.input.")),
+        *("features.weights", "features.sha256", "features.output", "similarity.approximate"),
     }
     values = {name: value for name, value in NOT_IN_THE_RECIPE.items() if name not in elsewhere}
     report = run_dataset(make_settings_for(tmp_path, **nested(values)))

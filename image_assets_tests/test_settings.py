@@ -117,7 +117,7 @@ def test_relative_paths_do_not_depend_on_where_the_program_runs(tmp_path, monkey
 @pytest.mark.parametrize(
     ("overrides", "says"),
     [
-        ({"imag": {}}, r"imag: unknown setting; known here: augment, checks, .*, image, .*, workers$"),
+        ({"imag": {}}, r"imag: unknown setting; known here: .*, augment, .*, image, .*, workers$"),
         (
             {"image": {"widht_px": 3}},
             r"image\.widht_px: unknown setting; known here: background, fit, frames, height_px, ",

@@ -54,6 +54,23 @@ class ShardEvidence:
 
 
 @dataclass(frozen=True, slots=True)
+class SplitEvidence:
+    """How the images of an index (plain outputs, each counted once) are split; without splits all of it is nothing.
+
+    ``by_label`` has of each label (None: without one) how many are in train, val, test; ``fractions`` is what they
+    should be, None when nobody said. ``quarantined`` are kept out of all, ``unsplit`` are in none. ``leaking_groups``
+    and ``leaking_contents`` are duplicate groups, and raw bytes, that are in more than one of the three.
+    """
+
+    by_label: Mapping[str | None, tuple[int, int, int]] = field(default_factory=dict)
+    fractions: tuple[float, float, float] | None = None
+    quarantined: int = 0
+    unsplit: int = 0
+    leaking_groups: int = 0
+    leaking_contents: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class IndexEvidence:
     """An index: its head, how many rows its manifests promise, and what was counted in it."""
 
@@ -62,6 +79,7 @@ class IndexEvidence:
     counted_rows: int
     distinct_ids: int
     missing_shards: tuple[str, ...]
+    splits: SplitEvidence = field(default_factory=SplitEvidence)
 
 
 @dataclass(frozen=True, slots=True)

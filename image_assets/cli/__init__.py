@@ -2,11 +2,18 @@
 
 import click
 
+from image_assets.cli.auto_labels import auto_labels
 from image_assets.cli.dataset import digest, plan, run, status, verify
 from image_assets.cli.duplicates import duplicates
 from image_assets.cli.inspecting import inspect
+from image_assets.cli.labelling import labels
 from image_assets.cli.program import Program
+from image_assets.cli.quality import quality
 from image_assets.cli.remuxing import remux
+from image_assets.cli.sampling import analyze, sample
+from image_assets.cli.similar import similar
+from image_assets.cli.splits import splits
+from image_assets.cli.sql import sql
 from image_assets.cli.upkeep import diff, forget, gc, quarantine, reshard, retry, snapshots, vacuum
 
 
@@ -24,10 +31,12 @@ def main() -> None:
 
 _COMMANDS = (
     *(run, plan, status, digest, verify, inspect),
-    duplicates,
+    *(duplicates, splits, similar, auto_labels, quality),
     *(quarantine, retry, reshard),
     *(snapshots, diff, vacuum, gc, forget),
+    labels,
     remux,
+    *(sql, sample, analyze),
 )
 for command in _COMMANDS:
     main.add_command(command)

@@ -12,12 +12,16 @@ from image_assets.cli.program import EXIT_FAILURE, exit_with_status, show
 @click.command()
 @dataset_options
 @click.option("--output", metavar="FILE_OR_DIR", help="Also write the dataset there; the suffix decides the format.")
+@click.option("--format", "format_name", metavar="NAME", help="Format of --output, where no suffix says it: files, …")
 @click.option("--image-array", is_flag=True, help="Put pixels into a CSV, JSON or Parquet --output.")
 @click.option(
     "--normalize",
-    type=click.Choice(["none", "0-1", "-1-1", "imagenet"]),
+    type=click.Choice(["none", "0-1", "-1-1", "imagenet", "dataset"]),
     default="none",
-    help="Pixels of an --output as float32: 0 to 1, -1 to 1, or by ImageNet's mean and standard deviation.",
+    help="Pixels of an --output as float32: 0 to 1, -1 to 1, or by the mean and deviation of ImageNet, of the dataset.",
+)
+@click.option(
+    "--dtype", "real", type=click.Choice(["float32", "float16"]), default="float32", help="Type of what is normalised."
 )
 @click.option("--recheck", is_flag=True, help="Look into every shard, also where nothing changed.")
 @deletes_option
@@ -27,20 +31,26 @@ def run(output: str | None, recheck: bool, allow_deletes: bool, as_json: bool, *
 
     \b
     image-assets run --input ~/photos --output photos.csv --image-size 128
-    image-assets run --input ~/photos --output tensors.h5 --normalize 0-1 --features none
+    image-assets run --input ~/photos --output tensors.h5 --normalize 0-1 --dtype float16 --features none
+    image-assets run --input ~/photos --output preproc/ --format files
 
     Exit code 0: success, 3: partial failure, 1: failure, 2: usage.
     """
+    from image_assets.formats.base import ExportOptions
     from image_assets.pipeline.detect import RunOptions
     from image_assets.pipeline.export_size import size_note
     from image_assets.pipeline.exporting import ExportTarget, export_dataset
+    from image_assets.pipeline.quality import build_quality
     from image_assets.pipeline.summary import run_summary
 
     settings = settings_from(options)
-    how = {"image_array": options["image_array"], "normalization": options["normalize"]}
-    target = ExportTarget.parse(output, **how) if output else None
+    how = ExportOptions(options["image_array"], options["normalize"], options["real"])
+    target = ExportTarget.parse(output, how, options["format_name"]) if output else None
     summary, report = run_summary(settings, RunOptions(allow_deletes, recheck), progress=not as_json)
     if target is not None and report.index is not None:
+        if options["normalize"] == "dataset":
+            # Its mean is of what was measured; only what is new since then is.
+            build_quality(settings)
         if (note := size_note(settings.store, target)) is not None:
             click.echo(f"image-assets: {note}", err=True)
         summary["output"] = [str(path) for path in export_dataset(settings.store, target)]

@@ -89,7 +89,7 @@ def _overrides(options: dict[str, Any]) -> dict[str, Any]:
         "store": _absolute(options["store"]),
         "image": {"width_px": size, "height_px": size},
         "augment": {"variants": _variants(options["augment"])},
-        "features": {"extractor": options["features"]},
+        "features": {"extractor": _extractor(options["features"])},
         "num_shards": options["shards"],
         "workers": options["workers"],
     }
@@ -108,6 +108,13 @@ def _absolute(path: str | None) -> str | None:
         return str(Path(path).expanduser().absolute())
     except RuntimeError as error:
         raise ConfigError(f"{path}: {error}") from error
+
+
+def _extractor(name: str | None) -> str | None:
+    """Return an extractor's name, with the path of an ONNX file taken from here."""
+    if name is None or not name.startswith("onnx:"):
+        return name
+    return f"onnx:{_absolute(name.removeprefix('onnx:'))}"
 
 
 def _variants(text: str | None) -> int | None:

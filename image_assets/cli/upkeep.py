@@ -105,13 +105,13 @@ def diff(older: str, newer: str, as_json: bool, **options: Any) -> None:
     \b
     image-assets diff 3 7 --config shop.yaml
     """
-    from image_assets.pipeline.snapshots import diff_summary
+    from image_assets.pipeline.differences import diff_summary
 
     summary = diff_summary(settings_from(options), older, newer)
     if as_json:
         show(summary, as_json=True)
         return
-    names = ("added", "removed", "changed", "moved", "relabelled")
+    names = ("added", "removed", "changed", "moved", "relabelled", "resplit")
     rows = [{"change": name, **change_row(item)} for name in names for item in summary[name]]
     show_table(rows, ["change", "key", "from", "to"])
 

@@ -63,3 +63,11 @@ class EngineError(ImageAssetsError):
 
 class DatasetError(ImageAssetsError):
     """A published dataset was asked for something it does not hold."""
+
+
+class WarehouseError(ImageAssetsError):
+    """A data warehouse refuses something, or does not answer."""
+
+
+class AnnotationError(ImageAssetsError):
+    """An annotation says something that cannot be: a box without width, a mask of another size than its image."""

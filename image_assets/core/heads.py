@@ -7,8 +7,8 @@ from typing import Any
 
 from image_assets.core.errors import StoreError
 
-# 2 brought checksums of heads and what is known of failures, 3 extra columns.
-FORMAT_VERSION = 3
+# 2 brought checksums of heads and what is known of failures, 3 extra columns, 4 groups and splits in the index.
+FORMAT_VERSION = 4
 HEAD_KEY = b"image_assets"
 _CHECKSUM = "checksum"
 # Version 1 had no checksum in its heads.

@@ -21,11 +21,13 @@ from image_assets.defs.instance_events import (
 )
 from image_assets.defs.listing_checks import unlisted
 from image_assets.defs.names import DATASET_TAG, LISTING_TAG, Names
+from image_assets.pipeline.additions import wanted_additions
 from image_assets.pipeline.bucket_events import event_place, follow_events
 from image_assets.pipeline.detect import PLAIN_RUN, State, look, refuse_loss
 from image_assets.pipeline.following import wanted_followers
 from image_assets.pipeline.listing_snapshots import Look, list_in_time, look_again, remove_old_listings
 from image_assets.settings import Settings
+from image_assets.storage.identity import look_into_store
 
 _RANGE_START = "dagster/asset_partition_range_start"
 _RANGE_END = "dagster/asset_partition_range_end"
@@ -95,6 +97,7 @@ def source_sensor(
                 cursor = replace(tick.cursor, partial=seen.partial)
                 return dg.SensorResult(skip_reason=seen.note, cursor=cursor.to_text())
             state = look(settings, PLAIN_RUN, lambda: listing)
+            added = wanted_additions(settings, look_into_store(settings))
         except ImageAssetsError as error:
             # A missing source is no defect of the sensor: say it in one line and look again at the next tick.
             if isinstance(error, SourceError):
@@ -105,17 +108,21 @@ def source_sensor(
             refuse_loss(state)
         except SourceError as error:
             return _skip(tick, replace(tick.cursor, partial=seen.partial, pending=None), str(error), state.loss)
-        return evaluate(tick, state, seen)
+        return evaluate(tick, state, seen, added)
 
     return sensor
 
 
-def evaluate(tick: Tick, state: State, seen: Look) -> dg.SensorResult:
-    """Return what one look at the source leads to; while a run is under way, only observations."""
+def evaluate(tick: Tick, state: State, seen: Look, added: Mapping[str, str]) -> dg.SensorResult:
+    """Return what one look at the source leads to; while a run is under way, only observations.
+
+    Args:
+        added: in one word each, what an index made now would have beside the rows of the manifests.
+    """
     settings, now, names, instance = state.settings, time.time(), tick.names, tick.instance
     events = _events(tick, state)
     shards = _wanted_shards(instance, state, names)
-    assembled = _wanted_assembly(instance, state, names)
+    assembled = _wanted_assembly(tick, state, added)
     wanted = {name: short_version(version) for name, version in (shards | assembled).items()}
     attempts = tick.cursor.attempts
     cursor = Cursor(attempts, seen.partial)
@@ -191,12 +198,13 @@ def _wanted_shards(instance: dg.DagsterInstance, state: State, names: Names) -> 
     }
 
 
-def _wanted_assembly(instance: dg.DagsterInstance, state: State, names: Names) -> dict[str, str]:
+def _wanted_assembly(tick: Tick, state: State, added: Mapping[str, str]) -> dict[str, str]:
     """Return what does not follow the last commits: the index, and what is made of each."""
-    settings, index = state.settings, state.index
+    settings, index, instance, names = state.settings, state.index, tick.instance, tick.names
     if not state.heads:
         return {}
-    version = combine_data_versions({shard: head.data_version for shard, head in state.heads.items()})
+    versions = {shard: head.data_version for shard, head in state.heads.items()}
+    version = combine_data_versions(versions, added)
     wanted = {}
     if index is None or index.data_version != version or recorded_version(instance, names.training_index) != version:
         wanted["training_index"] = version

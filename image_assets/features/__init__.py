@@ -6,55 +6,122 @@ from pathlib import Path
 
 from image_assets.core.errors import ConfigError
 from image_assets.features.base import Extractor
-from image_assets.features.colour_moments import ColourMoments
+from image_assets.features.colour_moments import build_colour_moments, colour_moments_digest
 from image_assets.features.efficientnet_lite0 import build_efficientnet_lite0, efficientnet_lite0_digest
+from image_assets.features.onnx_model import build_onnx_model, onnx_model_digest, onnx_name
+from image_assets.features.pins import combined_digest
+from image_assets.features.timm_model import build_timm_model, timm_model_digest
+from image_assets.features.torch_model import known_torch_digest
+from image_assets.features.torchvision_model import build_torchvision_model, torchvision_model_digest
+from image_assets.settings import FeatureSettings
 
 
 @dataclass(frozen=True, slots=True)
 class ExtractorKind:
-    """How an extractor is made, and its digest without making it.
+    """How an extractor is made, and its digest.
 
-    ``build`` is given a folder to keep derived model files in, and how many threads to compute with.
+    ``build`` is given a folder to keep derived model files in, and how many threads to compute with. ``digest`` neither
+    writes anything nor loads the model, unless nothing but the model can tell it: weights that a library downloads.
+    ``quick_digest`` is None for these, without loading anything; an extractor without it has a quick ``digest``.
     """
 
-    build: Callable[[Path, int], Extractor]
-    digest: Callable[[], str]
+    build: Callable[[FeatureSettings, Path, int], Extractor]
+    digest: Callable[[FeatureSettings], str]
+    quick_digest: Callable[[FeatureSettings], str | None] | None = None
 
 
 EXTRACTORS: dict[str, ExtractorKind] = {
-    "colour-moments": ExtractorKind(lambda _cache_dir, _threads: ColourMoments(), lambda: ColourMoments.digest),
+    "colour-moments": ExtractorKind(build_colour_moments, colour_moments_digest),
     "efficientnet-lite0": ExtractorKind(build_efficientnet_lite0, efficientnet_lite0_digest),
+}
+# Kinds of models that are named by a file or an id, which follows the colon.
+MODEL_KINDS: dict[str, ExtractorKind] = {
+    "onnx:": ExtractorKind(build_onnx_model, onnx_model_digest),
+    "timm:": ExtractorKind(build_timm_model, timm_model_digest, known_torch_digest),
+    "torchvision:": ExtractorKind(build_torchvision_model, torchvision_model_digest, known_torch_digest),
 }
 
 
-def build_extractor(name: str, *, cache_dir: Path, threads: int) -> Extractor:
-    """Return the extractor of that name.
+def build_extractor(features: FeatureSettings, *, cache_dir: Path, threads: int) -> Extractor:
+    """Return the extractor that the settings name.
 
     Args:
         cache_dir: folder for derived model files, made when needed; may be shared by processes and deleted any time.
 
     Raises:
-        ConfigError: there is none of that name, ``threads`` is below 1, or its weights are unusable.
-        MissingExtraError: the package that holds its weights is not installed.
+        ConfigError: there is none of that name, ``threads`` is below 1, or its weights are unusable or others than the
+            settings say.
+        MissingExtraError: a package that it needs is not installed.
         StoreError: ``cache_dir`` cannot be written.
     """
-    kind = _find(name)
+    kind = _find(features.extractor)
     if threads < 1:
         raise ConfigError(f"feature extraction with {threads} threads is not possible; give 1 or more")
-    return kind.build(cache_dir, threads)
+    return kind.build(features, cache_dir, threads)
 
 
-def extractor_digest(name: str) -> str:
-    """Return an extractor's digest without loading its model or writing anything.
+def extractor_digest(features: FeatureSettings) -> str:
+    """Return the digest of the extractor that the settings name.
 
     Raises:
-        ConfigError: there is none of that name, or its weights are unusable.
-        MissingExtraError: the package that holds its weights is not installed.
+        ConfigError: there is none of that name, or its weights are unusable or others than the settings say.
+        MissingExtraError: a package that it needs is not installed.
     """
-    return _find(name).digest()
+    return _find(features.extractor).digest(features)
+
+
+def quick_digest(features: FeatureSettings) -> str | None:
+    """Return the digest of the extractor that the settings name; None when that would take loading its model.
+
+    Raises:
+        ConfigError: there is none of that name, or its weights are unusable or others than the settings say.
+        MissingExtraError: a package that it needs is not installed.
+    """
+    kind = _find(features.extractor)
+    return (kind.quick_digest or kind.digest)(features)
+
+
+def digest_of_vectors(features: FeatureSettings) -> str:
+    """Return the digest of the vectors that the settings want: of the extractor and the type of the numbers.
+
+    Raises:
+        ConfigError: as :func:`extractor_digest`.
+        MissingExtraError: as :func:`extractor_digest`.
+    """
+    return vectors_digest(extractor_digest(features), features.dtype)
+
+
+def vectors_digest(digest: str, dtype: str) -> str:
+    """Return the digest of an extractor's vectors as they are kept; in float32 it is that of the extractor."""
+    return digest if dtype == "float32" else combined_digest(dtype, digest)
+
+
+def extractor_name(named: str) -> str:
+    """Return what an extractor calls itself: what the settings call it, of a file without its folder."""
+    return onnx_name(named) if named.startswith("onnx:") else named
+
+
+def check_extractor(name: str) -> None:
+    """Accept the name of an extractor that there is, as far as a name tells.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    _find(name)
+
+
+def features_word(features: FeatureSettings) -> str:
+    """Return one word for all that the settings say of vectors; without any but a name it is that name."""
+    if features == FeatureSettings(extractor=features.extractor) and ":" not in features.extractor:
+        return features.extractor
+    return f"{features.extractor.partition(':')[0]}-{combined_digest(features.model_dump_json())[:12]}"
 
 
 def _find(name: str) -> ExtractorKind:
+    for prefix, kind in MODEL_KINDS.items():
+        if name.startswith(prefix) and name != prefix:
+            return kind
     if name not in EXTRACTORS:
-        raise ConfigError(f"unknown feature extractor {name!r}; known: {', '.join(sorted(EXTRACTORS))}")
+        known = ", ".join([*sorted(EXTRACTORS), "onnx:FILE", "timm:MODEL", "torchvision:MODEL", "none"])
+        raise ConfigError(f"unknown feature extractor {name!r}; known: {known}")
     return EXTRACTORS[name]

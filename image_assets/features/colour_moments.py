@@ -1,15 +1,38 @@
 """A vector of colour statistics: no model, no weights, 1.5 ms an image of 224x224 (measured, one core)."""
 
 import hashlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from image_assets.features.base import require_rgb_images
+from image_assets.features.pins import refuse_settings
+from image_assets.settings import FeatureSettings
 
 _GRID = 4
 _VERSION = "colour-moments 1: 4x4 cells, RGB, mean, standard deviation and cube root of the third central moment"
+
+
+def build_colour_moments(features: FeatureSettings, _cache_dir: Path, _threads: int) -> "ColourMoments":
+    """Return the extractor.
+
+    Raises:
+        ConfigError: the settings say something of a model.
+    """
+    colour_moments_digest(features)
+    return ColourMoments()
+
+
+def colour_moments_digest(features: FeatureSettings) -> str:
+    """Return the extractor's digest.
+
+    Raises:
+        ConfigError: the settings say something of a model.
+    """
+    refuse_settings(features, "weights", "sha256", "output", "input")
+    return ColourMoments.digest
 
 
 class ColourMoments:

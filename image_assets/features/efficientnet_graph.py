@@ -46,6 +46,15 @@ def build_onnx(state: Mapping[str, NDArray[Any]]) -> bytes:
     return graph.serialised()
 
 
+def classifier_of(state: Mapping[str, NDArray[Any]]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return weight, shape (1000, 1280), and bias, shape (1000,), of the last layer.
+
+    Raises:
+        ConfigError: a tensor is missing.
+    """
+    return _tensor(state, "_fc.weight"), _tensor(state, "_fc.bias")
+
+
 def folded_conv(
     state: Mapping[str, NDArray[Any]], conv: str, batch_norm: str
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

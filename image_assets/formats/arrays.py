@@ -35,9 +35,10 @@ class ArrayDataset:
 def array_dataset(samples: SampleStream, options: ExportOptions) -> ArrayDataset:
     """Return what the arrays will be, after going through all rows once, without pixels.
 
-    ``images`` are uint8, or float32 when normalised; ``filenames`` and ``labels`` unicode; ``label_ids`` positions
-    among ``label_names``; ``variants`` and ``frames`` are there when the dataset has any. A sample without label has
-    an empty one and the id -1.
+    ``images`` are uint8, or float32 or float16 when normalised; ``filenames`` and ``labels`` unicode; ``label_ids``
+    positions among ``label_names``, which are those of the whole dataset when the samples are a part of one;
+    ``variants`` and ``frames`` are there when the dataset has any. A sample without label has an empty one and the id
+    -1.
 
     Raises:
         ConfigError: the images cannot be normalised as asked.
@@ -48,13 +49,13 @@ def array_dataset(samples: SampleStream, options: ExportOptions) -> ArrayDataset
     for batch in samples.batches(False):
         labels.update(pc.unique(batch.rows["label"]).drop_null().to_pylist())
         longest = max(longest, pc.max(pc.utf8_length(batch.rows["key"])).as_py() or 0)
-    names = sorted(labels)
+    names = sorted(labels) if samples.label_names is None else list(samples.label_names)
     label_type = _text_of(max(map(len, names), default=0))
 
     def pixels(batch: Batch) -> NDArray[Any]:
         if batch.images is None:
             raise ValueError("the batch was asked for without pixels")
-        return normalize(batch.images, options.normalization)
+        return normalize(batch.images, options.normalization, options.real, options.channels)
 
     others = [
         AlignedArray("filenames", _text_of(longest), (), lambda batch: _texts(batch.rows["key"])),
@@ -65,7 +66,8 @@ def array_dataset(samples: SampleStream, options: ExportOptions) -> ArrayDataset
         others.append(AlignedArray("variants", np.dtype("<i4"), (), lambda batch: batch.rows["variant"].to_numpy()))
     if samples.has_frames:
         others.append(AlignedArray("frames", np.dtype("<i4"), (), lambda batch: batch.rows["frame"].to_numpy()))
-    images = AlignedArray("images", normalized_dtype(options.normalization), samples.image_shape, pixels)
+    pixel = normalized_dtype(options.normalization, options.real)
+    images = AlignedArray("images", pixel, samples.image_shape, pixels)
     return ArrayDataset(images, tuple(others), np.array(names, label_type))
 
 

@@ -1,10 +1,11 @@
 """CSV: one line a sample after a header, UTF-8, fields quoted where they must be."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from image_assets.formats.base import ExportOptions, SampleStream
+from image_assets.formats.base import ExportOptions, SampleStream, Unit
 from image_assets.formats.publishing import published_whole
 from image_assets.formats.rows import column_names, iter_rows
 
@@ -22,7 +23,8 @@ class CsvFile:
     other_suffixes: tuple[str, ...] = ()
     encoded = False
     always_pixels = False
-    value_bytes = (3.6, 20.0)
+    value_bytes = (3.6, 20.0, 17.0)
+    unit: Unit = "file"
 
     def write(self, samples: SampleStream, target: Path, options: ExportOptions) -> None:
         """Write a CSV file.
@@ -32,12 +34,13 @@ class CsvFile:
             ConfigError: the images cannot be normalised as asked.
         """
         with published_whole(target) as part, part.open("w", encoding="utf-8", newline="") as file:
-            file.write(_line(column_names(samples, options)))
+            file.write(csv_line(column_names(samples, options)))
             for row in iter_rows(samples, options):
-                file.write(_line(row))
+                file.write(csv_line(row))
 
 
-def _line(values: Any) -> str:
+def csv_line(values: Iterable[Any]) -> str:
+    """Return one line of a CSV file."""
     # Not csv.writer: up to Python 3.12 it leaves a lone carriage return bare when lines end in a newline alone, and
     # lines that end in both would surprise `cut` and `awk`.
     return ",".join([_field(value) for value in values]) + "\n"

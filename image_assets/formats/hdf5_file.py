@@ -4,23 +4,24 @@ from pathlib import Path
 from typing import Any
 
 from image_assets.formats.arrays import AlignedArray, array_dataset
-from image_assets.formats.base import ExportOptions, SampleStream
+from image_assets.formats.base import ExportOptions, SampleStream, Unit
 from image_assets.formats.publishing import published_whole
 
 
 class Hdf5File:
     """``images`` (n, height, width, channels); ``filenames``, ``labels``, ``label_ids`` (n,); ``label_names`` (k,).
 
-    Images are uint8, or float32 when normalised, one chunk a sample, not compressed. Texts are UTF-8; a sample
-    without label has an empty one and the id -1. ``variants`` and ``frames`` (n,) are there when the dataset has any.
-    The file's attributes are ``dataset``, ``digest`` and ``normalization``.
+    Images are uint8, or float32 or float16 when normalised, one chunk a sample, not compressed. Texts are UTF-8; a
+    sample without label has an empty one and the id -1. ``variants`` and ``frames`` (n,) are there when the dataset has
+    any. The file's attributes are ``dataset``, ``digest`` and ``normalization``.
     """
 
     suffix = ".h5"
     other_suffixes: tuple[str, ...] = (".hdf5",)
     encoded = False
     always_pixels = True
-    value_bytes = (1.0, 4.0)
+    value_bytes = (1.0, 4.0, 2.0)
+    unit: Unit = "shards"
 
     def write(self, samples: SampleStream, target: Path, options: ExportOptions) -> None:
         """Write an HDF5 file.

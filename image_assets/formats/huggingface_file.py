@@ -7,7 +7,14 @@ from typing import Any
 import pyarrow as pa
 
 from image_assets.core.index import FRAME
-from image_assets.formats.base import FILE_ENDINGS, EncodedBatch, ExportOptions, SampleStream, refuse_normalization
+from image_assets.formats.base import (
+    FILE_ENDINGS,
+    EncodedBatch,
+    ExportOptions,
+    SampleStream,
+    Unit,
+    refuse_normalization,
+)
 from image_assets.formats.publishing import published_whole
 
 _IMAGE = pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])
@@ -27,7 +34,8 @@ class HuggingFaceFile:
     other_suffixes: tuple[str, ...] = ()
     encoded = True
     always_pixels = True
-    value_bytes = (0.0, 0.0)
+    value_bytes = (0.0, 0.0, 0.0)
+    unit: Unit = "shards"
 
     def write(self, samples: SampleStream, target: Path, options: ExportOptions) -> None:
         """Write a Parquet file.

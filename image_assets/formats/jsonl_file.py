@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from image_assets.formats.base import ExportOptions, SampleStream
+from image_assets.formats.base import ExportOptions, SampleStream, Unit
 from image_assets.formats.publishing import published_whole
 from image_assets.formats.rows import iter_objects
 
@@ -15,7 +15,8 @@ class JsonlFile:
     other_suffixes: tuple[str, ...] = (".ndjson",)
     encoded = False
     always_pixels = False
-    value_bytes = (3.6, 20.0)
+    value_bytes = (3.6, 20.0, 17.0)
+    unit: Unit = "file"
 
     def write(self, samples: SampleStream, target: Path, options: ExportOptions) -> None:
         """Write a JSON Lines file.

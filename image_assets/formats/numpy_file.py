@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from image_assets.formats.arrays import AlignedArray, array_dataset
-from image_assets.formats.base import ExportOptions, SampleStream
+from image_assets.formats.base import ExportOptions, SampleStream, Unit
 from image_assets.formats.publishing import published_whole
 
 # The oldest time a zip can hold: with the present one two equal files would differ.
@@ -18,8 +18,8 @@ _ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 class NumpyFile:
     """``images`` (n, height, width, channels); ``filenames``, ``labels``, ``label_ids`` (n,); ``label_names`` (k,).
 
-    Images are uint8, or float32 when normalised. Texts are unicode; a sample without label has an empty one and the
-    id -1. ``variants`` and ``frames`` (n,) are there when the dataset has any; ``dataset``, ``digest`` and
+    Images are uint8, or float32 or float16 when normalised. Texts are unicode; a sample without label has an empty one
+    and the id -1. ``variants`` and ``frames`` (n,) are there when the dataset has any; ``dataset``, ``digest`` and
     ``normalization`` are scalars. Nothing is compressed.
     """
 
@@ -27,7 +27,8 @@ class NumpyFile:
     other_suffixes: tuple[str, ...] = ()
     encoded = False
     always_pixels = True
-    value_bytes = (1.0, 4.0)
+    value_bytes = (1.0, 4.0, 2.0)
+    unit: Unit = "shards"
 
     def write(self, samples: SampleStream, target: Path, options: ExportOptions) -> None:
         """Write a .npz file; the samples are gone through once for each array, with pixels once.

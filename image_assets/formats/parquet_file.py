@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from image_assets.core.heads import HEAD_KEY
 from image_assets.core.index import FRAME, INDEX_SCHEMA
-from image_assets.formats.base import Batch, ExportOptions, SampleStream
+from image_assets.formats.base import Batch, ExportOptions, SampleStream, Unit
 from image_assets.formats.normalize import check_normalization, normalize, normalized_dtype
 from image_assets.formats.publishing import published_whole
 from image_assets.formats.rows import COLUMNS, IMAGE_ARRAY
@@ -30,7 +30,8 @@ class ParquetFile:
     other_suffixes: tuple[str, ...] = ()
     encoded = False
     always_pixels = False
-    value_bytes = (1.0, 4.0)
+    value_bytes = (1.0, 4.0, 2.0)
+    unit: Unit = "file"
 
     def write(self, samples: SampleStream, target: Path, options: ExportOptions) -> None:
         """Write a Parquet file, one row group a batch.
@@ -62,7 +63,7 @@ def _schema(samples: SampleStream, options: ExportOptions) -> pa.Schema:
     if samples.has_frames:
         fields.append(FRAME)
     if options.image_array:
-        pixel = pa.from_numpy_dtype(normalized_dtype(options.normalization))
+        pixel = pa.from_numpy_dtype(normalized_dtype(options.normalization, options.real))
         fields.append(pa.field(IMAGE_ARRAY, pa.fixed_shape_tensor(pixel, samples.image_shape), nullable=False))
     head = {"dataset": samples.dataset, "digest": samples.digest, "normalization": options.normalization}
     return pa.schema(fields, metadata={HEAD_KEY: json.dumps(head, sort_keys=True).encode()})
@@ -83,6 +84,6 @@ def _table(batch: Batch, schema: pa.Schema, options: ExportOptions) -> pa.Table:
     names = _columns()
     columns = [batch.rows[names.get(name, name)].combine_chunks() for name in schema.names if name != IMAGE_ARRAY]
     if batch.images is not None:
-        pixels = np.ascontiguousarray(normalize(batch.images, options.normalization))
+        pixels = np.ascontiguousarray(normalize(batch.images, options.normalization, options.real, options.channels))
         columns.append(pa.FixedShapeTensorArray.from_numpy_ndarray(pixels))
     return pa.table(columns, schema=schema)

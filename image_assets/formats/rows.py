@@ -20,10 +20,11 @@ def column_names(samples: SampleStream, options: ExportOptions) -> list[str]:
     """Return the columns of a CSV or JSON export in order.
 
     Always the five of :data:`COLUMNS`; then ``variant`` when an image has several (0 is the plain one), ``frame`` when
-    the dataset has all frames of its images, ``extra`` when its source has extra columns, and ``image_array`` when
-    pixels are asked for.
+    the dataset has all frames of its images, ``split`` when it has splits, ``extra`` when its source has extra columns,
+    and ``image_array`` when pixels are asked for.
     """
-    there = {"variant": samples.has_variants, "frame": samples.has_frames, EXTRA: samples.has_extra}
+    there = {"variant": samples.has_variants, "frame": samples.has_frames, "split": samples.has_split}
+    there[EXTRA] = samples.has_extra
     return [*COLUMNS, *(name for name, has in there.items() if has), *([IMAGE_ARRAY] if options.image_array else [])]
 
 
@@ -61,4 +62,4 @@ def iter_objects(samples: SampleStream, options: ExportOptions) -> Iterator[dict
 def _nested_lists(images: NDArray[np.uint8], options: ExportOptions) -> Iterator[Any]:
     # One at a time: as lists a batch of images would take many times its bytes.
     for image in images:
-        yield normalize(image, options.normalization).tolist()
+        yield normalize(image, options.normalization, options.real, options.channels).tolist()

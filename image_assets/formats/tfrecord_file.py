@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from image_assets.formats.base import ExportOptions, SampleStream, refuse_normalization
+from image_assets.formats.base import ExportOptions, SampleStream, Unit, refuse_normalization
 from image_assets.formats.publishing import published_whole
 
 _MASK_DELTA = 0xA282EAD8
@@ -30,7 +30,8 @@ class TfrecordFile:
     other_suffixes: tuple[str, ...] = (".tfrecords",)
     encoded = True
     always_pixels = True
-    value_bytes = (0.0, 0.0)
+    value_bytes = (0.0, 0.0, 0.0)
+    unit: Unit = "shards"
 
     def write(self, samples: SampleStream, target: Path, options: ExportOptions) -> None:
         """Write a TFRecord file.

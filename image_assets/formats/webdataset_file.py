@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from image_assets.formats.base import FILE_ENDINGS, ExportOptions, SampleStream, refuse_normalization
+from image_assets.formats.base import FILE_ENDINGS, ExportOptions, SampleStream, Unit, refuse_normalization
 from image_assets.formats.publishing import published_whole
 
 
@@ -21,7 +21,8 @@ class WebDatasetFile:
     other_suffixes: tuple[str, ...] = ()
     encoded = True
     always_pixels = True
-    value_bytes = (0.0, 0.0)
+    value_bytes = (0.0, 0.0, 0.0)
+    unit: Unit = "shards"
 
     def write(self, samples: SampleStream, target: Path, options: ExportOptions) -> None:
         """Write a tar.
@@ -52,6 +53,8 @@ def _said(row: Mapping[str, Any], samples: SampleStream) -> bytes:
     }
     if samples.has_frames:
         said["frame"] = row["frame"]
+    if row["split"] is not None:
+        said["split"] = row["split"]
     if row["extra"] is not None:
         said["extra"] = json.loads(row["extra"])
     return json.dumps(said, ensure_ascii=False, separators=(",", ":")).encode()

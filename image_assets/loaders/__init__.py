@@ -27,7 +27,7 @@ def to_torch(dataset: Dataset, options: LoadOptions | None = None) -> "TorchImag
     options.check(dataset.columns, dataset.image_shape[2])
     with _extra("torch", "torch"):
         from image_assets.loaders.torch_map import TorchImages
-    return TorchImages(PinnedSnapshot(dataset, options.rows), options)
+    return TorchImages(PinnedSnapshot(dataset, options.chosen_of(dataset)), options)
 
 
 def to_torch_stream(
@@ -52,10 +52,10 @@ def to_torch_stream(
     options.check(dataset.columns, dataset.image_shape[2])
     with _extra("torch", "torch"):
         from image_assets.loaders.torch_stream import TorchStream
-    return TorchStream(PinnedSnapshot(dataset, options.rows), options, order, share)
+    return TorchStream(PinnedSnapshot(dataset, options.chosen_of(dataset)), options, order, share)
 
 
-def to_hf(dataset: Dataset, columns: Sequence[str] = (), *, streaming: bool = False) -> Any:
+def to_hf(dataset: Dataset, columns: Sequence[str] = (), *, split: str | None = None, streaming: bool = False) -> Any:
     """Return a ``datasets.Dataset``: ``image`` (Image, not decoded), ``label`` (ClassLabel), columns, in index order.
 
     ``datasets`` copies the rows into its cache once a snapshot, a few in memory at a time; ``streaming`` copies nothing
@@ -63,13 +63,14 @@ def to_hf(dataset: Dataset, columns: Sequence[str] = (), *, streaming: bool = Fa
 
     Raises:
         MissingExtraError: datasets is not installed.
-        ConfigError: a column's name is taken.
-        DatasetError: there is no such column.
+        ConfigError: a column's name is taken, or there is no such split.
+        DatasetError: there is no such column, or the dataset has no splits.
         StoreError: the index or a segment is damaged or gone.
     """
     with _extra("datasets", "datasets"):
         from image_assets.loaders.huggingface_dataset import huggingface_dataset
-    return huggingface_dataset(PinnedSnapshot(dataset), tuple(columns), streaming=streaming)
+    chosen = LoadOptions(split=split).chosen_of(dataset)
+    return huggingface_dataset(PinnedSnapshot(dataset, chosen), tuple(columns), streaming=streaming)
 
 
 def to_tf(dataset: Dataset, options: LoadOptions | None = None, *, order: Order | None = None, epoch: int = 0) -> Any:
@@ -85,7 +86,7 @@ def to_tf(dataset: Dataset, options: LoadOptions | None = None, *, order: Order 
     options.check(dataset.columns, dataset.image_shape[2])
     with _extra("tensorflow", "tensorflow"):
         from image_assets.loaders.tensorflow_dataset import tensorflow_dataset
-    return tensorflow_dataset(PinnedSnapshot(dataset, options.rows), options, order or Order(), epoch)
+    return tensorflow_dataset(PinnedSnapshot(dataset, options.chosen_of(dataset)), options, order or Order(), epoch)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import datasets
+import numpy as np
 import pyarrow as pa
 
 from image_assets.core.index import FRAME, INDEX_SCHEMA
@@ -45,7 +46,12 @@ def _examples(snapshot: PinnedSnapshot, columns: tuple[str, ...]) -> Iterator[di
     dataset = snapshot.opened()
     ids = {name: number for number, name in enumerate(snapshot.plan().label_names)}
     read = list(dict.fromkeys([*columns, "segment", "row", "label"]))
-    for rows in dataset.row_batches(_PIECE_ROWS, read):
+    chosen = np.zeros(len(dataset), bool)
+    chosen[snapshot.plan().index_rows] = True
+    first = 0
+    for piece in dataset.row_batches(_PIECE_ROWS, read):
+        rows = piece.filter(pa.array(chosen[first : first + piece.num_rows]))
+        first += piece.num_rows
         for row, data in zip(rows.to_pylist(), dataset.encoded(rows), strict=True):
             image = {"bytes": data, "path": None}
             yield {"image": image, "label": ids.get(row["label"])} | {name: row[name] for name in columns}

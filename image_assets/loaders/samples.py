@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from image_assets.core.dataset_statistics import ChannelStatistics
 from image_assets.core.errors import ConfigError, DatasetError, StoreError
 from image_assets.core.index import INDEX_SCHEMA
 from image_assets.core.randomness import keyed_generator
@@ -17,6 +18,7 @@ from image_assets.formats.base import Normalization
 from image_assets.formats.normalize import check_normalization, normalize
 from image_assets.loaders.decoding import decode
 from image_assets.loaders.snapshot import PinnedSnapshot
+from image_assets.pipeline.reading import Dataset
 
 _TAKEN = ("image", "label")
 _TEXTS = frozenset(field.name for field in INDEX_SCHEMA if pa.types.is_string(field.type))
@@ -28,8 +30,10 @@ class LoadOptions:
 
     Args:
         rows: numbers of index rows, each at most once; without it all.
+        split: in place of ``rows``, those of a split: ``train`` with its augmented variants, ``val`` and ``test``
+            without.
         columns: of the index, beside ``image`` and ``label``; a text that is missing is empty.
-        normalization: as of exports, after ``transform``.
+        normalization: as of exports, after ``transform``; ``dataset`` takes the mean of all images, not of ``rows``.
         transform: gets the pixels, uint8 of shape (height, width, channels), and returns an array. If it has a
             parameter ``rng``, that is a generator keyed by ``seed``, the epoch and the sample.
         tensor_transform: gets the torch tensor of shape (channels, height, width) at last; only for PyTorch.
@@ -37,6 +41,7 @@ class LoadOptions:
     """
 
     rows: Sequence[int] | None = None
+    split: str | None = None
     columns: tuple[str, ...] = ()
     normalization: Normalization = "none"
     transform: Callable[..., NDArray[Any]] | None = None
@@ -51,10 +56,22 @@ class LoadOptions:
             ConfigError: a column's name is taken, or the images cannot be normalised so.
         """
         check_normalization(self.normalization, channels)
+        if self.rows is not None and self.split is not None:
+            raise ConfigError("both rows and a split are chosen; give one of them")
         if taken := [name for name in self.columns if name in _TAKEN]:
             raise ConfigError(f"every sample has {' and '.join(_TAKEN)}; take {', '.join(taken)} out of the columns")
         if unknown := [name for name in self.columns if name not in columns]:
             raise DatasetError(f"no column {', '.join(map(repr, unknown))}; there are {', '.join(columns)}")
+
+    def chosen_of(self, dataset: Dataset) -> Sequence[int] | NDArray[np.int64] | None:
+        """Return the numbers of the rows that are chosen of a dataset, None for all.
+
+        Raises:
+            ConfigError: there is no such split.
+            DatasetError: the dataset has no splits.
+            StoreError: the index is damaged.
+        """
+        return self.rows if self.split is None else dataset.split_rows(self.split)
 
 
 class SampleReader:
@@ -67,11 +84,13 @@ class SampleReader:
         """Make a reader that keeps at most about ``kept_rows`` encoded images in memory."""
         self.snapshot = snapshot
         # The snapshot holds the chosen rows; they travel to workers once.
-        self._options = replace(options, rows=None)
+        self._options = replace(options, rows=None, split=None)
         self._kept_rows = kept_rows
         self._draws = options.transform is not None and "rng" in inspect.signature(options.transform).parameters
         self._blocks: OrderedDict[int, dict[int, bytes]] = OrderedDict()
         self._held = 0
+        # Read where the first sample is, and pickled from then on.
+        self._channels: ChannelStatistics | None = None
 
     def read(self, rows: Sequence[int] | NDArray[np.int64], epoch: int) -> Iterator[dict[str, Any]]:
         """Yield some samples in the order asked for; each block that holds any of them is read once.
@@ -103,7 +122,14 @@ class SampleReader:
             pixels = options.transform(pixels, **({"rng": keyed_generator(*draw)} if self._draws else {}))
         if options.normalization != "none" and pixels.dtype != np.uint8:
             raise ConfigError(f"pixels of type {pixels.dtype} cannot be normalised; let the transform return uint8")
-        return normalize(pixels, options.normalization) if options.normalization != "none" else pixels
+        if options.normalization == "none":
+            return pixels
+        return normalize(pixels, options.normalization, channels=self._channel_statistics())
+
+    def _channel_statistics(self) -> ChannelStatistics | None:
+        if self._options.normalization == "dataset" and self._channels is None:
+            self._channels = self.snapshot.opened().channel_statistics()
+        return self._channels
 
     def _columns(self, index_row: int) -> dict[str, Any]:
         if not self._options.columns:

@@ -47,7 +47,7 @@ class PinnedSnapshot:
     Pickled it is a URL, a number and the chosen rows, however large the dataset is.
     """
 
-    def __init__(self, dataset: Dataset, rows: Sequence[int] | None = None) -> None:
+    def __init__(self, dataset: Dataset, rows: Sequence[int] | NDArray[np.int64] | None = None) -> None:
         """Pin a dataset.
 
         Raises:
@@ -125,7 +125,7 @@ class PinnedSnapshot:
         self._dataset = self._inherited = self._plan = None
 
 
-def _checked(rows: Sequence[int], total: int) -> NDArray[np.int64]:
+def _checked(rows: Sequence[int] | NDArray[np.int64], total: int) -> NDArray[np.int64]:
     chosen = np.asarray(rows, np.int64).reshape(-1)
     if len(chosen) and (chosen.min() < 0 or chosen.max() >= total):
         raise ConfigError(f"rows {chosen.min()} to {chosen.max()} are chosen of a dataset of {total}")

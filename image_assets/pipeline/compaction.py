@@ -14,6 +14,7 @@ from image_assets.core.errors import StoreError
 from image_assets.core.heads import FORMAT_VERSION
 from image_assets.core.index import IndexHead
 from image_assets.core.manifest import MANIFEST_SCHEMA, Counts, Manifest, ManifestHead, what_rows_say
+from image_assets.features import extractor_name
 from image_assets.pipeline.following import follow_index
 from image_assets.pipeline.indexing import IndexReport, build_index
 from image_assets.settings import Settings
@@ -57,7 +58,7 @@ def hindrance(settings: Settings, store: Store, standing: Standing) -> str:
         return "the newest snapshot is not built from the last commits; run the dataset first"
     if settings.features.extractor != "none":
         vectors = read_vector_head(store)
-        wanted = (settings.features.extractor, standing.index.digest)
+        wanted = (extractor_name(settings.features.extractor), standing.index.digest)
         if vectors is None or (vectors.extractor, vectors.index_digest) != wanted:
             return "the feature vectors do not follow the newest snapshot; run the dataset first"
     return ""

@@ -16,7 +16,7 @@ from image_assets.core.manifest import ManifestHead, data_version
 from image_assets.core.planning import Rules
 from image_assets.core.sample import REASONS
 from image_assets.core.sharding import shard_names
-from image_assets.features import EXTRACTORS
+from image_assets.features import check_extractor
 from image_assets.formats import find_format
 from image_assets.pipeline.labels import label_listing
 from image_assets.pipeline.recipe import recipe_id_of
@@ -179,9 +179,8 @@ def _refuse_unknown_names(settings: Settings) -> None:
     Raises:
         ConfigError: the extractor or an export format does not exist.
     """
-    extractor = settings.features.extractor
-    if extractor != "none" and extractor not in EXTRACTORS:
-        raise ConfigError(f"unknown feature extractor {extractor!r}; known: {', '.join(sorted(EXTRACTORS))}, none")
+    if settings.features.extractor != "none":
+        check_extractor(settings.features.extractor)
     for name in settings.exports:
         find_format(name)
 

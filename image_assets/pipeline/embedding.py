@@ -3,7 +3,7 @@
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,22 +13,25 @@ from numpy.typing import NDArray
 
 from image_assets.checks import VECTOR_CHECKS
 from image_assets.checks.base import VectorEvidence, Verdict
-from image_assets.core.errors import DatasetError
+from image_assets.core.errors import ConfigError, DatasetError
+from image_assets.core.heads import FORMAT_VERSION
 from image_assets.core.index import IndexHead
-from image_assets.features import build_extractor
+from image_assets.features import build_extractor, quick_digest, vectors_digest
 from image_assets.features.base import Extractor
 from image_assets.pipeline.pixels import stored_pixels
-from image_assets.settings import Settings
+from image_assets.settings import FeatureSettings, Settings
 from image_assets.storage import layout
 from image_assets.storage.identity import open_store
 from image_assets.storage.indexes import iter_index, newest_index_head
 from image_assets.storage.locks import in_use
 from image_assets.storage.store import Store
 from image_assets.storage.tables import cut_tables
+from image_assets.storage.vector_files import follow_vectors
 from image_assets.storage.vectors import (
     CHUNK_ROWS,
     VectorChunks,
     VectorHead,
+    Vectors,
     iter_vectors,
     publish_vectors,
     read_vector_head,
@@ -44,12 +47,16 @@ _BATCH_IMAGES = 32
 
 @dataclass(frozen=True, slots=True)
 class VectorReport:
-    """The aligned vector file after this step; ``embedded`` output images were new to the extractor."""
+    """The aligned vector file after this step; ``embedded`` output images were new to the extractor.
+
+    ``files`` are the further files of the same vectors that were written.
+    """
 
     head: VectorHead
     embedded: int
     verdicts: tuple[Verdict, ...]
     published: bool
+    files: tuple[str, ...] = ()
 
     @property
     def index_digest(self) -> str:
@@ -64,6 +71,8 @@ class VectorReport:
             "dagster/row_count": head.rows,
             "embedded": self.embedded,
             "dim": head.dim,
+            "dtype": head.dtype,
+            "files_written": ", ".join(self.files),
             "extractor": head.extractor,
             "extractor_digest": head.extractor_digest,
             "index_number": head.index_number,
@@ -72,11 +81,11 @@ class VectorReport:
 
 
 def build_vectors(settings: Settings, *, rejudge: bool = True) -> VectorReport:
-    """Bring ``feature_vectors.parquet`` in line with the newest index.
+    """Bring ``feature_vectors.parquet``, and the further files that are wanted, in line with the newest index.
 
     Args:
-        rejudge: also compare the extractor's weights and run the checks on a file that stays as it is; without it the
-            file is taken as it is when it names the index and the extractor.
+        rejudge: also load the extractor and run the checks on a file that stays as it is; without it the file is taken
+            as it is when it names the index and the extractor, whose weights are looked at where they are a file.
 
     Raises:
         DatasetError: there is no index yet, or the settings want no vectors.
@@ -86,7 +95,8 @@ def build_vectors(settings: Settings, *, rejudge: bool = True) -> VectorReport:
     if settings.features.extractor == "none":
         raise DatasetError("the settings want no feature vectors (features.extractor: none)")
     with in_use(store := open_store(settings)):
-        return _bring_up_to_date(settings, store, rejudge=rejudge)
+        report = _bring_up_to_date(settings, store, rejudge=rejudge)
+        return replace(report, files=follow_vectors(store, settings.features.files))
 
 
 def _bring_up_to_date(settings: Settings, store: Store, *, rejudge: bool) -> VectorReport:
@@ -94,15 +104,17 @@ def _bring_up_to_date(settings: Settings, store: Store, *, rejudge: bool) -> Vec
     if index is None:
         raise DatasetError("there is no index to make vectors for; materialize training_index first")
     before = read_vector_head(store)
-    named = settings.features.extractor
-    if not rejudge and before is not None and _follows(before, index) and before.extractor == named:
+    if not rejudge and before is not None and _follows(before, index) and _seems_made_by(settings.features, before):
         return VectorReport(before, 0, (), published=False)
-    extractor = open_extractor(settings, store)
-    if before is not None and _follows(before, index) and before.extractor_digest == extractor.digest:
+    extractor, dtype = open_extractor(settings, store), settings.features.dtype
+    digest = vectors_digest(extractor.digest, dtype)
+    if before is not None and _follows(before, index) and before.extractor_digest == digest:
         return VectorReport(before, 0, judge_vectors(settings, store, index, iter_vectors(store)), published=False)
-    embedded = _embed_missing(store, index, extractor)
-    head = VectorHead(extractor.name, extractor.digest, extractor.dim, index.number, index.digest, index.rows)
-    with staged_vectors(head, _aligned(store, index, extractor)) as staged:
+    head = VectorHead(
+        extractor.name, digest, extractor.dim, index.number, index.digest, index.rows, FORMAT_VERSION, dtype
+    )
+    embedded = _embed_missing(store, index, extractor, head)
+    with staged_vectors(head, _aligned(store, index, head)) as staged:
         verdicts = judge_vectors(settings, store, index, _read_staged(staged))
         if refused := " ".join(verdict.sentence for verdict in verdicts if verdict.blocks):
             raise DatasetError(f"feature vectors were not published: {refused}")
@@ -118,7 +130,7 @@ def open_extractor(settings: Settings, store: Store) -> Extractor:
     """
     cache = store.folder / layout.MODELS if store.folder else Path(tempfile.gettempdir()) / "image-assets-models"
     threads = settings.workers or os.cpu_count() or 1
-    return build_extractor(settings.features.extractor, cache_dir=cache, threads=threads)
+    return build_extractor(settings.features, cache_dir=cache, threads=threads)
 
 
 def judge_vectors(
@@ -151,23 +163,31 @@ def _follows(head: VectorHead, index: IndexHead) -> bool:
     return (head.index_number, head.index_digest) == (index.number, index.digest)
 
 
-def _embed_missing(store: Store, index: IndexHead, extractor: Extractor) -> int:
+def _seems_made_by(features: FeatureSettings, head: VectorHead) -> bool:
+    """Return whether vectors are those of an extractor, by its digest, or by its name where that takes loading it."""
+    digest = quick_digest(features)
+    if digest is None:
+        return (head.extractor, head.dtype) == (features.extractor, features.dtype)
+    return head.extractor_digest == vectors_digest(digest, features.dtype)
+
+
+def _embed_missing(store: Store, index: IndexHead, extractor: Extractor, head: VectorHead) -> int:
     """Embed what is new, keeping each chunk as soon as it is full: a killed run redoes less than one."""
-    known = VectorChunks(store, extractor.digest)
+    known = VectorChunks(store, head.extractor_digest)
     queued: set[str] = set()
     hashes: list[str] = []
-    vectors: list[NDArray[np.float32]] = []
+    vectors: list[Vectors] = []
 
     def flush() -> None:
         if hashes:
-            write_chunk(store, extractor.digest, hashes, np.concatenate(vectors))
+            write_chunk(store, head.extractor_digest, hashes, np.concatenate(vectors))
         hashes.clear()
         vectors.clear()
 
     embedded = 0
     for batch in _missing_batches(store, index, known, queued):
         hashes.extend(batch["output_sha256"].to_pylist())
-        vectors.append(extractor.embed(_as_rgb(stored_pixels(store, index.recipe_id, batch))))
+        vectors.append(as_kept(extractor.embed(as_rgb(stored_pixels(store, index.recipe_id, batch))), head))
         embedded += batch.num_rows
         if len(hashes) >= CHUNK_ROWS:
             flush()
@@ -188,11 +208,25 @@ def _missing_batches(store: Store, index: IndexHead, known: VectorChunks, queued
             yield missing.slice(first, _BATCH_IMAGES)
 
 
-def _aligned(store: Store, index: IndexHead, extractor: Extractor) -> Iterator[tuple[pa.Table, NDArray[np.float32]]]:
-    chunks = VectorChunks(store, extractor.digest)
+def _aligned(store: Store, index: IndexHead, head: VectorHead) -> Iterator[tuple[pa.Table, Vectors]]:
+    chunks = VectorChunks(store, head.extractor_digest)
     for piece in iter_index(store, index.number, batch_rows=CHUNK_ROWS, columns=["id", "output_sha256"]):
-        yield piece, chunks.gather(piece["output_sha256"].to_pylist(), extractor.dim)
+        yield piece, chunks.gather(piece["output_sha256"].to_pylist(), head.dim, head.dtype)
 
 
-def _as_rgb(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def as_kept(vectors: NDArray[np.float32], head: VectorHead) -> Vectors:
+    """Return vectors in the type in which they are kept.
+
+    Raises:
+        ConfigError: that cannot hold a number.
+    """
+    with np.errstate(over="ignore"):
+        kept = vectors.astype(head.dtype, copy=False)
+    if bool(np.any(np.isinf(kept) & np.isfinite(vectors))):
+        raise ConfigError(f"a vector of {head.extractor} has numbers too large for {head.dtype}; set features.dtype")
+    return kept
+
+
+def as_rgb(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return stored images, grey ones too, as an extractor takes them: shape (n, height, width, 3)."""
     return images if images.shape[3] == 3 else np.repeat(images, 3, axis=3)

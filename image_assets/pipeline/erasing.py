@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from image_assets.core.hashes import packed_hashes
 from image_assets.core.heads import FORMAT_VERSION
-from image_assets.core.index import IndexHead, digest_of
+from image_assets.core.index import INDEX_SCHEMA, IndexHead, digest_of
 from image_assets.core.manifest import Manifest, what_rows_say
 from image_assets.storage import layout
 from image_assets.storage.chunks import read_chunk_hashes, shrink_chunk
@@ -23,6 +23,7 @@ from image_assets.storage.store import Store, StoredFile
 from image_assets.storage.trash import find_files, remove_files
 from image_assets.storage.vectors import (
     VectorHead,
+    Vectors,
     iter_vectors,
     publish_vectors,
     read_vector_head,
@@ -154,17 +155,22 @@ class Erasure:
         after = self._following_manifests(before)
         gone = images = 0
         moved = False
-        for piece in iter_index(self._store, number, columns=["key", "sha256", "variant", "segment"]):
+        groups: set[str] = set()
+        for piece in iter_index(self._store, number, columns=["key", "sha256", "variant", "segment", "group"]):
             hit = self._target.hits(piece)
             gone += int(hit.sum())
             images += int(np.sum(piece["variant"].to_numpy()[hit] == 0))
             moved = moved or self._has_moved(piece)
+            groups.update(piece["group"].filter(pa.array(hit)).drop_null().unique().to_pylist())
         if after == before and not gone and not moved:
             return
-        rows, digest = digest_of(self._index_pieces(number))
+        names = self._new_names(number, groups)
+        rows, digest = digest_of(self._index_pieces(number, names))
         totals = _less(after.totals, "images_processed", images)
-        head = replace(after, rows=rows, digest=digest, totals=totals, format_version=FORMAT_VERSION)
-        with staged_index(head, self._index_pieces(number)) as staged:
+        # Another word than any settings have: what was added is made anew where it is the newest.
+        added = {name: f"{word} less" for name, word in after.added.items()} if groups else after.added
+        head = replace(after, rows=rows, digest=digest, totals=totals, added=added, format_version=FORMAT_VERSION)
+        with staged_index(head, self._index_pieces(number, names)) as staged:
             self._note(path, gone)
             replace_index(self._store, number, staged)
 
@@ -179,9 +185,28 @@ class Erasure:
                 failed += change.failed
         return replace(head, data_versions=versions, totals=_less(head.totals, "corrupted_images", failed))
 
-    def _index_pieces(self, number: int) -> Iterator[pa.Table]:
+    def _new_names(self, number: int, groups: set[str]) -> dict[str, str | None]:
+        """Return what the groups are called from now on, None for one that has a single image left.
+
+        A group bears the smallest id of its images, which follows from a key.
+        """
+        left: dict[str, list[str]] = {group: [] for group in groups}
+        columns = ["id", "key", "sha256", "variant", "group"]
+        for piece in iter_index(self._store, number, columns=columns) if groups else ():
+            stays = pa.array(~self._target.hits(piece) & (piece["variant"].to_numpy() == 0))
+            rows = piece.filter(stays).select(["id", "group"])
+            for row in rows.filter(pc.is_in(rows["group"], value_set=pa.array(sorted(groups)))).to_pylist():
+                left[row["group"]].append(row["id"])
+        return {group: min(ids) if len(ids) > 1 else None for group, ids in left.items()}
+
+    def _index_pieces(self, number: int, names: dict[str, str | None]) -> Iterator[pa.Table]:
+        place = INDEX_SCHEMA.get_field_index("group")
         for piece in iter_index(self._store, number):
-            yield self._moved(piece.filter(pa.array(~self._target.hits(piece))))
+            rows = self._moved(piece.filter(pa.array(~self._target.hits(piece))))
+            if names:
+                groups = [names.get(group, group) for group in rows["group"].to_pylist()]
+                rows = rows.set_column(place, INDEX_SCHEMA.field(place), pa.array(groups, pa.string()))
+            yield rows
 
     def _renew_latest_copy(self) -> None:
         newest = max(self._files.indexes, default=0)
@@ -221,7 +246,7 @@ class Erasure:
             self._note(layout.FEATURE_VECTORS, before.rows - head.rows)
             publish_vectors(self._store, staged)
 
-    def _indexed_vectors(self, head: VectorHead) -> Iterator[tuple[pa.Table, NDArray[np.float32]]]:
+    def _indexed_vectors(self, head: VectorHead) -> Iterator[tuple[pa.Table, Vectors]]:
         """Yield the aligned rows that the index still has; both come in one order, so one look at each is enough."""
         pieces = iter_index(self._store, head.index_number, columns=["id"])
         ids = (output for piece in pieces for output in piece["id"].to_pylist())

@@ -6,14 +6,25 @@ import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from image_assets.core.errors import CommitConflictError
+from image_assets.core.index import output_id
 from image_assets.formats.publishing import published_whole
+from image_assets.pipeline.erasing import Target
 from image_assets.settings import Settings
 from image_assets.storage import layout
+from image_assets.storage.annotation_files import annotation_numbers, iter_annotation_rows
+from image_assets.storage.annotations import annotated_contents, drop_annotations
 from image_assets.storage.forgotten import Journal
 from image_assets.storage.scratch import dead_scratch_folders
+from image_assets.storage.splits import newest_whole_pins, pin_numbers, read_pins, replace_pins
 from image_assets.storage.store import Store
-from image_assets.storage.trash import find_files, remove_files
+from image_assets.storage.trash import find_files, remove_empty_folders, remove_files
 
+_TRIES = 20
 _RECORD = re.compile(rb"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} [A-Z]+ ([a-z][a-z0-9_]*) ")
 
 
@@ -24,6 +35,8 @@ def remove_exports(store: Store, journal: Journal) -> None:
         StoreError: one cannot be removed.
     """
     _remove_below(store, layout.EXPORTS, journal)
+    # Folders of plain files are named by the first digits of their hashes.
+    remove_empty_folders(store)
 
 
 def remove_listings(store: Store, journal: Journal) -> None:
@@ -35,6 +48,50 @@ def remove_listings(store: Store, journal: Journal) -> None:
     _remove_below(store, layout.LISTINGS, journal)
 
 
+def erase_annotations(store: Store, contents: frozenset[str], journal: Journal) -> int:
+    """Take what was said of some images out of every file of annotations, and return how many had something.
+
+    Raises:
+        StoreError: a file is damaged or cannot be written.
+    """
+    if not annotated_contents(store, contents):
+        return 0
+    touched = 0
+    # The newest first: its head says what counts, also when this is killed before it comes to the others.
+    numbers = sorted(annotation_numbers(store), reverse=True)
+    for number in numbers:
+        pieces = iter_annotation_rows(store, number, columns=["sha256"])
+        rows = sum(pc.sum(pc.is_in(piece["sha256"], pa.array(sorted(contents)))).as_py() or 0 for piece in pieces)
+        if rows or number == numbers[0]:
+            journal.note(layout.annotations(number), rows=rows)
+            drop_annotations(store, number, contents)
+            touched += 1
+    return touched
+
+
+def erase_pins(store: Store, target: Target, journal: Journal) -> None:
+    """Take the images out of what says which content is in which split.
+
+    Raises:
+        StoreError: a file is damaged or cannot be written.
+        CommitConflictError: runs keep noting splits.
+    """
+    contents = np.array([bytes.fromhex(sha256[:32]) for sha256 in target.sha256s], "S16")
+    ids = np.array([bytes.fromhex(output_id(key, 0)) for key in target.keys], "S16")
+    for _ in range(_TRIES):
+        newest, pins = read_pins(store)
+        keep = ~(np.isin(pins.contents, contents) | np.isin(pins.ids, ids))
+        if keep.all() or replace_pins(store, newest, pins.kept(keep)):
+            break
+    else:
+        raise CommitConflictError(f"other runs noted splits first, {_TRIES} times; end them and forget again")
+    # Also when an earlier call was killed here: what is not read any more may still name the images.
+    whole = newest_whole_pins(store)
+    for path in [layout.split_pins(number) for number in pin_numbers(store) if number < whole]:
+        journal.note(path)
+        store.delete(path)
+
+
 def remove_following(store: Store, journal: Journal) -> None:
     """Remove what is made of the newest index; it is made again from what stays.
 
@@ -44,6 +101,7 @@ def remove_following(store: Store, journal: Journal) -> None:
     for path in filter(store.exists, layout.FOLLOWING):
         journal.note(path)
         store.delete(path)
+    _remove_below(store, layout.SIMILARITY, journal)
 
 
 def _remove_below(store: Store, folder: str, journal: Journal) -> None:

@@ -1,15 +1,16 @@
 """Writing a published dataset as the files users want: on request, and beside each new index."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from image_assets.core.errors import ConfigError, DatasetError, StoreError
-from image_assets.formats import find_format, format_for_path
-from image_assets.formats.base import Batch, EncodedBatch, ExportOptions, Format, Normalization, SampleStream
+from image_assets.formats import FORMATS, find_format, format_for_path
+from image_assets.formats.base import ExportOptions, Format, SampleStream
 from image_assets.pipeline.reading import Dataset, open_dataset
+from image_assets.pipeline.sample_streams import sample_stream
 from image_assets.storage import layout
 from image_assets.storage.indexes import latest_index, read_index_head
 from image_assets.storage.locks import in_use
@@ -19,10 +20,7 @@ from image_assets.storage.store import Store
 RECORD = f"{layout.EXPORTS}exports.json"
 # What a folder given as a target gets.
 _FOLDER_FORMATS = ("csv", "json", "parquet")
-# Pixels of a batch; as float32 they are four times that.
-_BATCH_BYTES = 8 * 2**20
-_BATCH_IMAGES = 256
-_BATCH_ROWS = 4096
+_PLAIN = ExportOptions()
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +31,24 @@ class ExportTarget:
     options: ExportOptions
 
     @classmethod
-    def parse(cls, output: str, *, image_array: bool = False, normalization: Normalization = "none") -> "ExportTarget":
+    def parse(cls, output: str, options: ExportOptions = _PLAIN, format_name: str | None = None) -> "ExportTarget":
         """Return the target that a path names: a file by its suffix, or the table formats in a folder.
 
-        A folder is what is one already, or a path without suffix or with a slash at its end.
+        A folder is what is one already, or a path without suffix or with a slash at its end; but a Lance dataset is one
+        file to whoever names it ``.lance``.
+
+        Args:
+            format_name: the format, whatever the suffix; one that is a folder is written into the path itself.
 
         Raises:
-            ConfigError: the suffix names no format, or a file is in the folder's place.
+            ConfigError: the format does not exist, the suffix names none, or a file is in the folder's place.
         """
         path = Path(output).expanduser()
-        options = ExportOptions(image_array=image_array, normalization=normalization)
-        if not (path.is_dir() or output.endswith("/") or not path.suffix):
+        is_folder = path.is_dir() or output.endswith("/") or not path.suffix
+        if format_name is not None:
+            inside = is_folder and find_format(format_name).unit != "folder"
+            return cls(((format_name, path / _file_name(format_name) if inside else path),), options)
+        if not is_folder or path.suffix.lower() == find_format("lance").suffix:
             return cls(((format_for_path(path), path),), options)
         if path.exists() and not path.is_dir():
             raise ConfigError(f"{path} is a file without a suffix that names a format; name a folder or another file")
@@ -55,7 +60,7 @@ def export_dataset(store_url: str, target: ExportTarget) -> list[Path]:
 
     Raises:
         ConfigError: a format or normalization does not exist or does not fit.
-        DatasetError: nothing was published in the store.
+        DatasetError: nothing was published in the store, or it was not measured (normalization ``dataset``).
         StoreError: the store does not answer or is damaged.
         OSError: a file cannot be written.
     """
@@ -76,6 +81,8 @@ def export_file(store_url: str, format_name: str, target: Path, options: ExportO
     """
     kind = find_format(format_name)
     with open_dataset(store_url) as dataset:
+        if options.normalization == "dataset":
+            options = replace(options, channels=dataset.channel_statistics())
         kind.write(sample_stream(dataset), target, options)
 
 
@@ -98,7 +105,7 @@ def _write_stale(store: Store, kinds: Mapping[str, Format]) -> list[str]:
         number = latest_index(store)
         if not number and kinds:
             raise DatasetError(f"no published dataset in {store.url} to export; `image-assets run` publishes one")
-        record = _read_record(store)
+        record = _drop_others(store, _read_record(store))
         stale = [name for name in kinds if name in written or not _is_current(store, name, number, record)]
         if stale:
             with Dataset(store, read_index_head(store, number)) as dataset:
@@ -111,33 +118,6 @@ def _write_stale(store: Store, kinds: Mapping[str, Format]) -> list[str]:
             return written
 
 
-def sample_stream(dataset: Dataset) -> SampleStream:
-    """Return a dataset as the formats see it."""
-    shape = dataset.image_shape
-    image_bytes = max(1, shape[0] * shape[1] * shape[2])
-    batch_images = max(1, min(_BATCH_IMAGES, _BATCH_BYTES // image_bytes))
-
-    def batches(with_images: bool) -> Iterator[Batch]:
-        for rows in dataset.row_batches(batch_images if with_images else _BATCH_ROWS):
-            yield Batch(rows, dataset.images(rows) if with_images else None)
-
-    def encoded() -> Iterator[EncodedBatch]:
-        for rows in dataset.row_batches(_BATCH_IMAGES):
-            yield EncodedBatch(rows, dataset.encoded(rows))
-
-    return SampleStream(
-        dataset=dataset.head.dataset,
-        digest=dataset.digest,
-        rows=len(dataset),
-        image_shape=shape,
-        has_variants=dataset.has_variants,
-        batches=batches,
-        encoded=encoded,
-        has_frames=dataset.has_frames,
-        has_extra=dataset.has_extra,
-    )
-
-
 def _write_export(store: Store, name: str, number: int, samples: SampleStream) -> None:
     with scratch_folder() as folder:
         path = folder / _file_name(name)
@@ -145,8 +125,23 @@ def _write_export(store: Store, name: str, number: int, samples: SampleStream) -
         store.put(_export_path(name), path)
     # Last, so that a run killed before it writes the file again. Read anew: another run may have added to it.
     made = {"index_number": number, "digest": samples.digest}
-    record = {**_read_record(store), name: made}
+    _put_record(store, {**_read_record(store), name: made})
+
+
+def _put_record(store: Store, record: dict[str, dict[str, Any]]) -> None:
     store.put(RECORD, json.dumps(record, sort_keys=True, indent=2).encode() + b"\n")
+
+
+def _drop_others(store: Store, record: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Remove what an earlier version wrote as one file and is one a shard now; return the record without it."""
+    others = [name for name in record if name not in FORMATS or FORMATS[name].unit != "file"]
+    for name in others:
+        if name in FORMATS:
+            store.delete(_export_path(name))
+    kept = {name: made for name, made in record.items() if name not in others}
+    if others:
+        _put_record(store, kept)
+    return kept
 
 
 def _is_current(store: Store, name: str, number: int, record: dict[str, dict[str, Any]]) -> bool:

@@ -1,17 +1,23 @@
 """What follows every new index: vectors, duplicates, exports …, each an entry of one table and doing what is new."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Protocol
 
-from image_assets.checks import VECTOR_CHECKS
+from image_assets.checks import QUALITY_CHECKS, VECTOR_CHECKS
 from image_assets.checks.base import Verdict
 from image_assets.core.perceptual import METHOD
+from image_assets.features import features_word
+from image_assets.pipeline.annotating import build_placed_annotations, placed_annotations_version
+from image_assets.pipeline.auto_labels import auto_labels_version, build_auto_labels
 from image_assets.pipeline.duplicates import build_duplicates
 from image_assets.pipeline.embedding import build_vectors
 from image_assets.pipeline.exporting import write_exports
+from image_assets.pipeline.quality import build_quality, quality_version
 from image_assets.pipeline.shard_exports import ShardExport, is_sharded, write_shard_exports
+from image_assets.pipeline.similarity_index import build_similarity, similarity_version
+from image_assets.pipeline.warehouse_bigquery import bigquery_version, build_bigquery
 from image_assets.settings import Settings
 from image_assets.storage.identity import open_store
 from image_assets.storage.store import Store
@@ -61,16 +67,52 @@ FOLLOWERS: dict[str, Follower] = {
         wanted=lambda settings: settings.features.extractor != "none",
         build=partial(build_vectors, rejudge=False),
         judge=build_vectors,
-        version=lambda settings: settings.features.extractor,
+        version=lambda settings: features_word(settings.features),
         description="One vector a row of the index, in the same order: `feature_vectors.parquet`.",
         kinds=frozenset({"onnx", "parquet"}),
         checks=VECTOR_CHECKS,
+    ),
+    "similarity_index": Follower(
+        wanted=lambda settings: settings.similarity.approximate,
+        build=build_similarity,
+        version=similarity_version,
+        description="An approximate index of the vectors, for searching in many images: `similarity/`.",
+        kinds=frozenset({"usearch"}),
+        after=("feature_vectors",),
+    ),
+    "auto_labels": Follower(
+        wanted=lambda settings: settings.auto_labels.enabled,
+        build=build_auto_labels,
+        version=auto_labels_version,
+        description="Labels told from the vectors, beside those of people: `auto_labels.parquet`.",
+        after=("feature_vectors",),
     ),
     "duplicate_groups": Follower(
         wanted=lambda settings: settings.duplicates.enabled,
         build=build_duplicates,
         version=lambda settings: f"{METHOD}-{settings.duplicates.distance_bits}",
         description="Of each row of the index the images that are the same, or nearly: `duplicates.parquet`.",
+    ),
+    "annotations": Follower(
+        wanted=lambda settings: settings.annotations.enabled,
+        build=build_placed_annotations,
+        version=placed_annotations_version,
+        description="Boxes, polygons, masks and classes in pixels of each image of the index: `annotations.parquet`.",
+    ),
+    "image_quality": Follower(
+        wanted=lambda settings: settings.quality.enabled,
+        build=build_quality,
+        version=quality_version,
+        description="Of each row of the index what was measured and what is wrong: `image_quality.parquet`.",
+        after=("duplicate_groups",),
+        checks=QUALITY_CHECKS,
+    ),
+    "bigquery_tables": Follower(
+        wanted=lambda settings: settings.warehouse.bigquery is not None,
+        build=build_bigquery,
+        version=bigquery_version,
+        description="The index and the manifests as tables of BigQuery, replaced whole when they changed.",
+        kinds=frozenset({"bigquery"}),
     ),
 }
 
@@ -82,6 +124,9 @@ def wanted_followers(settings: Settings) -> dict[str, Follower]:
         ConfigError: a format does not exist.
     """
     wanted = {name: follower for name, follower in FOLLOWERS.items() if follower.wanted(settings)}
+    # One that is made of another goes without it where that one is not wanted.
+    for name, follower in wanted.items():
+        wanted[name] = replace(follower, after=tuple(other for other in follower.after if other in wanted))
     return wanted | {name: _export(name) for name in settings.exports if is_sharded(name)}
 
 
@@ -120,6 +165,6 @@ def _export(name: str) -> Follower:
         wanted=lambda settings: name in settings.exports,
         build=lambda settings: write_shard_exports(open_store(settings), name),
         version=lambda _: name,
-        description=f"The images of the index as {name}: one file a shard in `exports/{name}/`.",
+        description=f"The images of the index as {name} in `exports/{name}/`; only what changed is written.",
         kinds=frozenset({name}),
     )

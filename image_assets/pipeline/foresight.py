@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from image_assets.core.manifest import ManifestHead
-from image_assets.features import extractor_digest
+from image_assets.features import digest_of_vectors
 from image_assets.pipeline.detect import State
 from image_assets.pipeline.hash_sets import HashSet
 from image_assets.pipeline.outputs import StoredOutputs
@@ -36,7 +36,7 @@ class VectorsToCome:
         self._outputs = StoredOutputs(store, state.wanted.recipe_id)
         self._new = 0
         self._missing = HashSet()
-        self._digest = extractor_digest(settings.features.extractor) if self._wanted else ""
+        self._digest = digest_of_vectors(settings.features) if self._wanted else ""
         self._chunks = VectorChunks(store, self._digest) if self._wanted else None
 
     def add_new(self) -> None:

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -16,13 +16,17 @@ from image_assets.core.sharding import shard_names
 from image_assets.pipeline.detect import committed_heads
 from image_assets.pipeline.erasing import Erasure, Target
 from image_assets.pipeline.erasing_copies import (
+    erase_annotations,
     erase_log_lines,
+    erase_pins,
     remove_exports,
     remove_following,
     remove_leftovers,
     remove_listings,
 )
 from image_assets.pipeline.following import follow_index
+from image_assets.pipeline.held_images import images_of_bytes, images_of_keys
+from image_assets.pipeline.indexing import build_index
 from image_assets.pipeline.verify import newest_num_shards
 from image_assets.settings import Settings
 from image_assets.sources import build_source
@@ -38,12 +42,10 @@ from image_assets.storage.forgotten import (
     write_receipt,
 )
 from image_assets.storage.identity import open_store
-from image_assets.storage.indexes import iter_index, latest_index
+from image_assets.storage.indexes import latest_index
 from image_assets.storage.locks import alone
-from image_assets.storage.manifests import read_manifest, read_manifest_file
-from image_assets.storage.segments import read_segment
+from image_assets.storage.manifests import read_manifest
 from image_assets.storage.store import Store
-from image_assets.storage.trash import find_files
 
 # Where no lock keeps runs away, each may write once more what it read before; more than this is no accident.
 _PASSES = 20
@@ -106,7 +108,8 @@ def forget_images(settings: Settings, names: Sequence[str]) -> ForgetReport:
         if locked and unfinished:
             remove_leftovers(store)
     if unfinished and latest_index(store):
-        # These take the store for themselves.
+        # These take the store for themselves. Without an image a group may have come apart.
+        build_index(settings, rejudge=False)
         follow_index(settings, rejudge=False)
     with alone(store, wait=True):
         done = [_finish(store, path) for path in unfinished]
@@ -151,7 +154,7 @@ def _resolve(store: Store, names: Sequence[str], known_keys: frozenset[str]) -> 
         DatasetError: a name is no key and no sha256.
     """
     spellings = {name: {name, unicodedata.normalize("NFC", name)} for name in names}
-    keys, sha256s = _of_keys(store, frozenset().union(*spellings.values()))
+    keys, sha256s = images_of_keys(store, frozenset().union(*spellings.values()))
     for name, spelled in spellings.items():
         if spelled & (keys | known_keys):
             continue
@@ -161,44 +164,8 @@ def _resolve(store: Store, names: Sequence[str], known_keys: frozenset[str]) -> 
                 "give a key as they have it, or the sha256 of a raw file (64 hex digits)"
             )
         sha256s.add(name.lower())
-    holders, held = _of_bytes(store, sha256s)
+    holders, held = images_of_bytes(store, sha256s)
     return _Request(Target(frozenset(keys | holders), frozenset(sha256s)), frozenset(held))
-
-
-def _of_keys(store: Store, wanted: frozenset[str]) -> tuple[set[str], set[str]]:
-    """Return those of some keys that the store has, and all bytes that they ever had."""
-    keys: set[str] = set()
-    sha256s: set[str] = set()
-    for rows in _stored_images(store) if wanted else ():
-        found = rows.filter(pc.is_in(rows["key"], value_set=pa.array(sorted(wanted), pa.string())))
-        keys.update(found["key"].to_pylist())
-        sha256s.update(found["sha256"].drop_null().to_pylist())
-    return keys, sha256s
-
-
-def _of_bytes(store: Store, wanted: set[str]) -> tuple[set[str], set[str]]:
-    """Return all keys that ever had some bytes, and those of the bytes that the store holds."""
-    keys: set[str] = set()
-    held: set[str] = set()
-    values = pa.array(sorted(wanted), pa.string())
-    for rows in _stored_images(store) if wanted else ():
-        found = rows.filter(pc.is_in(rows["sha256"], value_set=values))
-        keys.update(found["key"].to_pylist())
-        held.update(found["sha256"].to_pylist())
-    # What no commit refers to any more may still lie in a segment.
-    for recipe_id, name in sorted(find_files(store).segments) if wanted - held else ():
-        held.update(wanted.intersection(read_segment(store, recipe_id, name, ["sha256"])["sha256"].to_pylist()))
-    return keys, held
-
-
-def _stored_images(store: Store) -> Iterator[pa.Table]:
-    """Yield key and sha256 of every row of every manifest and index."""
-    columns = ["key", "sha256"]
-    files = find_files(store)
-    for file in [*files.manifests.values(), *files.rejected.values()]:
-        yield read_manifest_file(store, file.path, columns).rows
-    for number in files.indexes:
-        yield from iter_index(store, number, columns=columns)
 
 
 def _unfinished(store: Store) -> dict[str, _Request]:
@@ -217,11 +184,12 @@ def _unfinished(store: Store) -> dict[str, _Request]:
 
 def _erase(settings: Settings, store: Store, target: Target, journal: Journal, *, locked: bool) -> None:
     for _ in range(_PASSES):
-        touched = Erasure(store, target, journal).run()
+        touched = Erasure(store, target, journal).run() + erase_annotations(store, target.sha256s, journal)
         if locked or not touched:
             break
     else:
         raise StoreError(f"other processes keep writing to {store.url}; end them and call `image-assets forget` again")
+    erase_pins(store, target, journal)
     remove_exports(store, journal)
     remove_following(store, journal)
     remove_listings(store, journal)

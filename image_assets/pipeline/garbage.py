@@ -15,9 +15,11 @@ from image_assets.core.manifest import Manifest, ManifestHead
 from image_assets.core.sharding import parse_shard
 from image_assets.pipeline.listing_snapshots import KEPT_LISTINGS
 from image_assets.settings import Settings
+from image_assets.storage.annotation_files import newest_annotations_head
 from image_assets.storage.chunks import read_chunk_hashes
 from image_assets.storage.indexes import iter_index
 from image_assets.storage.manifests import read_manifest, read_manifest_head, read_rejected, segments_of
+from image_assets.storage.splits import newest_whole_pins
 from image_assets.storage.store import Store, StoredFile
 from image_assets.storage.trash import StoreFiles
 
@@ -154,7 +156,22 @@ def find_garbage(sight: Sight, kept: Kept) -> Garbage:
     # What is left of listings goes as staged files do: a look that misses its own begins anew.
     passing = [*files.staging, *files.listing_parts]
     passing += [files.listings[number] for number in sorted(files.listings)[:-KEPT_LISTINGS]]
+    passing += _covered_annotations(sight)
+    passing += _covered_pins(sight)
     return Garbage(indexes, manifests, contents, [file for file in passing if sight.is_old(file)], sparse)
+
+
+def _covered_pins(sight: Sight) -> list[StoredFile]:
+    """Return the files of pins that a later one has the content of; nothing else remembers who measures."""
+    newest = newest_whole_pins(sight.store) if sight.files.split_pins else 0
+    return [file for number, file in sight.files.split_pins.items() if number < newest]
+
+
+def _covered_annotations(sight: Sight) -> list[StoredFile]:
+    """Return the files of annotations that a later one has the content of; all others are people's work, and stay."""
+    head = newest_annotations_head(sight.store) if sight.files.annotations else None
+    covers = head.covers if head else 0
+    return [file for number, file in sight.files.annotations.items() if number <= covers]
 
 
 def _last_commits(files: StoreFiles, layouts: set[int]) -> dict[str, int]:

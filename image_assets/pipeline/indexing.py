@@ -1,6 +1,6 @@
 """Assemble the training index from the last commits, check it, publish it; nothing when it is already that."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from image_assets.checks import INDEX_CHECKS
 from image_assets.checks.base import IndexEvidence, Verdict
@@ -17,16 +16,21 @@ from image_assets.core.index import OUTPUTS_A_FRAME, IndexHead, digest_of, index
 from image_assets.core.manifest import ManifestHead
 from image_assets.core.sample import OK
 from image_assets.core.sharding import shard_names
+from image_assets.pipeline.additions import added_words, make_additions, wanted_additions
 from image_assets.pipeline.detect import committed_heads, is_outdated
+from image_assets.pipeline.grouping import RowSource, rows_of_index
+from image_assets.pipeline.label_overrides import label_overrides
 from image_assets.pipeline.metrics import run_metrics
+from image_assets.pipeline.split_counts import SplitCounts
 from image_assets.settings import Settings
 from image_assets.storage.identity import open_store
 from image_assets.storage.indexes import (
-    iter_index,
+    StagedRows,
     mend_latest_copy,
     newest_index_head,
     publish_index,
     staged_index,
+    staged_rows,
 )
 from image_assets.storage.locks import in_use
 from image_assets.storage.manifests import read_manifest
@@ -43,6 +47,21 @@ class IndexReport:
     verdicts: tuple[Verdict, ...]
     published: bool
     why: str
+
+
+@dataclass(frozen=True, slots=True)
+class _New:
+    """An index to be: what it is made of and has added, and the newest one that there is."""
+
+    number: int
+    heads: dict[str, ManifestHead]
+    before: IndexHead | None
+    added: dict[str, str]
+
+    @property
+    def recipe_id(self) -> str:
+        """The recipe of all commits."""
+        return next(iter(self.heads.values())).recipe_id
 
 
 def build_index(settings: Settings, *, rejudge: bool = True) -> IndexReport:
@@ -66,11 +85,11 @@ def _bring_up_to_date(settings: Settings, store: Store, *, rejudge: bool) -> Ind
         number = before.number if before is not None else 0
         heads = committed_heads(store, shard_names(settings.num_shards))
         hindrance = _hindrance(settings, heads, before)
-        if before is not None and (hindrance or _is_built_from(before, heads)):
+        if before is not None and (hindrance or _is_built_from(before, heads, wanted_additions(settings, store))):
             mend_latest_copy(store, number)
             why = hindrance or "nothing changed"
-            ids = iter_index(store, number, columns=["id"])
-            verdicts = judge_index(settings, store, before, ids) if rejudge else ()
+            rows = rows_of_index(store, number)
+            verdicts = judge_index(settings, store, before, rows) if rejudge else ()
             return IndexReport(before, verdicts, published=False, why=why)
         if hindrance:
             raise DatasetError(hindrance)
@@ -81,24 +100,27 @@ def _bring_up_to_date(settings: Settings, store: Store, *, rejudge: bool) -> Ind
     raise CommitConflictError(f"other runs published an index first, {_TRIES} times; run again")
 
 
-def judge_index(settings: Settings, store: Store, head: IndexHead, pieces: Iterable[pa.Table]) -> tuple[Verdict, ...]:
+def judge_index(settings: Settings, store: Store, head: IndexHead, rows: RowSource) -> tuple[Verdict, ...]:
     """Return every index check's verdict.
 
     Args:
-        pieces: the index's rows as they were written; the id column is enough.
+        rows: the index's, as they were written.
 
     Raises:
         StoreError: the store does not answer or a manifest is damaged.
     """
     promised = 0
     for shard, number in head.commits.items():
-        rows = read_manifest(store, shard, number, ["status", "variants"]).rows
-        promised += pc.sum(rows.filter(pc.equal(rows["status"], OK))["variants"]).as_py() or 0
-    # 64 bits of each id: 8 bytes a row, and a false alarm once in 10^7 indexes of a million rows.
-    words = [np.array([int(text[:16], 16) for text in piece["id"].to_pylist()], np.uint64) for piece in pieces]
-    ids = np.concatenate([np.empty(0, np.uint64), *words])
+        images = read_manifest(store, shard, number, ["status", "variants"]).rows
+        promised += pc.sum(images.filter(pc.equal(images["status"], OK))["variants"]).as_py() or 0
+    words, splits = [np.empty(0, np.uint64)], SplitCounts(settings.splits)
+    for piece in rows(["id", *splits.columns]):
+        # 64 bits of each id: 8 bytes a row, and a false alarm once in 10^7 indexes of a million rows.
+        words.append(np.array([int(text[:16], 16) for text in piece["id"].to_pylist()], np.uint64))
+        splits.count(piece)
+    ids = np.concatenate(words)
     missing = tuple(shard for shard in shard_names(settings.num_shards) if shard not in head.commits)
-    evidence = IndexEvidence(head, promised, len(ids), len(np.unique(ids)), missing)
+    evidence = IndexEvidence(head, promised, len(ids), len(np.unique(ids)), missing, splits.evidence())
     return tuple(check(evidence, settings.checks) for check in INDEX_CHECKS.values())
 
 
@@ -125,29 +147,43 @@ def _hindrance(settings: Settings, heads: dict[str, ManifestHead], before: Index
 def _publish(
     settings: Settings, store: Store, number: int, heads: dict[str, ManifestHead], before: IndexHead | None
 ) -> IndexReport:
-    # The digest stands in the file's head, so the rows are gone through twice and never held.
-    rows, digest = digest_of(_pieces(store, heads))
+    """Publish an index; its rows are gone through several times and never held."""
+    overrides = label_overrides(store)
+    new = _New(number, heads, before, added_words(settings, overrides.version))
+    if not new.added:
+        return _publish_rows(settings, store, new, lambda: _pieces(store, heads))
+    # Written once, as it is gone through often.
+    with staged_rows(map(overrides.apply, _pieces(store, heads))) as staged:
+        additions = make_additions(settings, store, new.recipe_id, staged)
+        rows = staged if additions is None else lambda: additions.add(staged())
+        return _publish_rows(settings, store, new, rows)
+
+
+def _publish_rows(settings: Settings, store: Store, new: _New, pieces: Callable[[], Iterator[pa.Table]]) -> IndexReport:
+    # The digest stands in the file's head, so it is there before the rows are.
+    rows, digest = digest_of(pieces())
     head = IndexHead(
         dataset=settings.name,
-        number=number,
+        number=new.number,
         digest=digest,
         rows=rows,
-        recipe_id=next(iter(heads.values())).recipe_id,
+        recipe_id=new.recipe_id,
         num_shards=settings.num_shards,
         created_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
-        commits=_commits(heads),
-        data_versions={shard: head.data_version for shard, head in heads.items()},
-        totals=_totals(settings, heads),
+        commits=_commits(new.heads),
+        data_versions={shard: head.data_version for shard, head in new.heads.items()},
+        totals=_totals(settings, new.heads),
+        added=new.added,
     )
-    with staged_index(head, _pieces(store, heads)) as staged:
-        verdicts = judge_index(settings, store, head, pq.ParquetFile(staged).iter_batches(columns=["id"]))
+    with staged_index(head, pieces()) as staged:
+        verdicts = judge_index(settings, store, head, StagedRows(staged))
         refused = " ".join(verdict.sentence for verdict in verdicts if verdict.blocks)
         if not refused:
-            publish_index(store, number, staged)
+            publish_index(store, new.number, staged)
             return IndexReport(head, verdicts, published=True, why="")
-    if before is None:
+    if new.before is None:
         raise DatasetError(f"the index was not published: {refused}")
-    return IndexReport(before, verdicts, published=False, why=f"not published: {refused}")
+    return IndexReport(new.before, verdicts, published=False, why=f"not published: {refused}")
 
 
 def _totals(settings: Settings, heads: dict[str, ManifestHead]) -> dict[str, Any]:
@@ -162,10 +198,10 @@ def _pieces(store: Store, heads: dict[str, ManifestHead]) -> Iterator[pa.Table]:
         yield index_rows(read_manifest(store, shard, head.number).rows)
 
 
-def _is_built_from(index: IndexHead, heads: dict[str, ManifestHead]) -> bool:
+def _is_built_from(index: IndexHead, heads: dict[str, ManifestHead], added: dict[str, str]) -> bool:
     # The versions too: a commit that somebody deleted is made again under its number.
     versions = {shard: head.data_version for shard, head in heads.items()}
-    return index.commits == _commits(heads) and index.data_versions == versions
+    return (index.commits, index.data_versions, index.added) == (_commits(heads), versions, added)
 
 
 def _commits(heads: dict[str, ManifestHead]) -> dict[str, int]:

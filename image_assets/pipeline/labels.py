@@ -1,8 +1,9 @@
 """Labels: from the folder an image lies in, or from a CSV or Parquet file; joined to a listing, never to pixels."""
 
 import hashlib
+import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,10 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from image_assets.core.errors import ConfigError
+from image_assets.core.extra import extra_text, extra_texts
 from image_assets.core.listing import Listing, with_column
 from image_assets.settings import LabelSettings
+from image_assets.storage.mapped_texts import mapped_texts
 
 _ROWS_A_BATCH = 65_536
 # Two keys that share 128 bits of their hash are not met.
@@ -51,13 +54,20 @@ def _with_folder_names(rows: pa.Table) -> pa.Table:
 
 
 class _LabelFile:
-    """The labels of a file by the hash of their key: in memory 20 bytes a row, and each label's text once."""
+    """The labels of a file by the hash of their key: in memory 20 bytes a row, and each label's text once.
+
+    Extra columns take 8 bytes more: their texts lie in a temporary file.
+    """
 
     def __init__(self, path: Path, settings: LabelSettings) -> None:
         hashes, labels = [np.empty(0, f"S{_HASH_BYTES}")], []
-        for batch in _read_batches(path, settings):
-            hashes.append(_hashes(batch["key"]))
-            labels.append(batch["label"].combine_chunks().dictionary_encode())
+        with mapped_texts() if settings.extra_columns else nullcontext() as extra:
+            for batch in _read_batches(path, settings):
+                hashes.append(_hashes(batch["key"]))
+                labels.append(batch["label"].combine_chunks().dictionary_encode())
+                if extra is not None:
+                    extra.add(batch["extra"])
+            self._extra = extra.whole() if extra is not None else None
         hashed = np.concatenate(hashes)
         del hashes
         coded = pa.chunked_array(labels, pa.dictionary(pa.int32(), pa.string())).unify_dictionaries()
@@ -65,6 +75,8 @@ class _LabelFile:
         self._texts = coded.chunk(0).dictionary if coded.num_chunks else pa.array([], pa.string())
         order = np.argsort(hashed, kind="stable")
         self._hashes, self._codes = hashed[order], codes[order]
+        # Where each row stands in the file, and so its extra columns.
+        self._rows = order if self._extra is not None else np.empty(0, np.int64)
         self._refuse_two_labels(path, settings)
 
     def holds_one_of(self, rows: pa.Table) -> bool:
@@ -76,7 +88,13 @@ class _LabelFile:
         at, found = self._find(rows)
         codes = np.full(rows.num_rows, -1, np.int32)
         codes[found] = self._codes[at[found]]
-        return with_column(rows, "label", self._texts.take(pa.array(codes, mask=codes < 0)))
+        labelled = with_column(rows, "label", self._texts.take(pa.array(codes, mask=codes < 0)))
+        if self._extra is None or not found.any():
+            return labelled
+        ours = self._extra.take(self._rows[at[found]])
+        places = np.full(rows.num_rows, -1, np.int64)
+        places[found] = np.arange(len(ours))
+        return with_column(labelled, "extra", _merged(rows["extra"], ours.take(pa.array(places, mask=places < 0))))
 
     def _find(self, rows: pa.Table) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Return where each image's label stands, and whether there is one."""
@@ -91,20 +109,43 @@ class _LabelFile:
         return at, self._hashes[at] == wanted
 
     def _refuse_two_labels(self, path: Path, settings: LabelSettings) -> None:
-        """Accept keys that stand there twice with one label.
+        """Accept keys that stand there twice with one label and the same extra columns.
 
         Raises:
             ConfigError: one has two.
         """
-        differ = (self._hashes[1:] == self._hashes[:-1]) & (self._codes[1:] != self._codes[:-1])
+        again = np.flatnonzero(self._hashes[1:] == self._hashes[:-1]) + 1
+        differ = self._codes[again] != self._codes[again - 1]
+        if self._extra is not None:
+            before, here = (self._extra.take(self._rows[places]) for places in (again - 1, again))
+            differ |= pc.not_equal(pc.fill_null(before, ""), pc.fill_null(here, "")).to_numpy(zero_copy_only=False)
         if not differ.any():
             return
-        wanted = self._hashes[1:][differ][0]
+        wanted = self._hashes[again[differ][0]]
         for batch in _read_batches(path, settings):
             here = _hashes(batch["key"]) == wanted
             if here.any():
                 key = batch["key"][int(np.argmax(here))].as_py()
-                raise ConfigError(f"label file {path} gives {key!r} more than one label; keep one")
+                what = "row of extra columns" if settings.extra_columns else "label"
+                raise ConfigError(f"label file {path} gives {key!r} more than one {what}; keep one")
+
+
+def _merged(source: pa.ChunkedArray, ours: pa.Array) -> pa.Array:
+    """Return what the source and the label file say together; the settings let no column be in both.
+
+    Raises:
+        ConfigError: it is too much for one image.
+    """
+    if source.null_count == len(source):
+        return ours
+    try:
+        texts = [
+            extra_text({**json.loads(one), **json.loads(other)}) if one and other else one or other
+            for one, other in zip(source.to_pylist(), ours.to_pylist(), strict=True)
+        ]
+    except ValueError as error:
+        raise ConfigError(f"source.extra_columns and labels.extra_columns together: {error}; keep fewer") from error
+    return pa.array(texts, pa.string())
 
 
 def _hashes(keys: pa.ChunkedArray) -> NDArray[np.bytes_]:
@@ -114,23 +155,32 @@ def _hashes(keys: pa.ChunkedArray) -> NDArray[np.bytes_]:
 
 
 def _read_batches(path: Path, settings: LabelSettings) -> Iterator[pa.Table]:
-    """Yield the rows that have a key, as text: key, label.
+    """Yield the rows that have a key, as text: key, label; and extra, when columns are wanted as such.
 
     Raises:
         ConfigError: the file is missing, unreadable or lacks a column.
     """
-    columns = [settings.key_column, settings.label_column]
+    columns = [settings.key_column, settings.label_column, *settings.extra_columns]
     with _naming_the_file(path, columns):
         read = _parquet_batches if path.suffix.lower() == ".parquet" else _csv_batches
         for table in read(path, columns):
             if missing := [name for name in columns if name not in table.column_names]:
                 raise ConfigError(_no_column(path, missing, ""))
-            rows = pa.table({name: table[column] for name, column in zip(("key", "label"), columns, strict=True)})
+            rows = pa.table({"key": table[settings.key_column], "label": table[settings.label_column]})
             try:
                 rows = rows.cast(pa.schema([("key", pa.string()), ("label", pa.string())]))
             except pa.ArrowException as error:
                 raise ConfigError(f"label file {path}: keys and labels must be text or numbers: {error}") from error
+            if settings.extra_columns:
+                rows = rows.append_column("extra", _extras(path, table.select(list(settings.extra_columns))))
             yield rows.filter(pc.is_valid(rows["key"]))
+
+
+def _extras(path: Path, columns: pa.Table) -> pa.Array:
+    try:
+        return extra_texts(columns)
+    except ValueError as error:
+        raise ConfigError(f"label file {path}: {error}; correct labels.extra_columns") from error
 
 
 def _parquet_batches(path: Path, columns: list[str]) -> Iterator[pa.Table]:
@@ -143,7 +193,7 @@ def _parquet_batches(path: Path, columns: list[str]) -> Iterator[pa.Table]:
 
 def _csv_batches(path: Path, columns: list[str]) -> Iterator[pa.Table]:
     options = pyarrow.csv.ConvertOptions(
-        include_columns=columns,
+        include_columns=list(dict.fromkeys(columns)),
         include_missing_columns=False,
         column_types=dict.fromkeys(columns, pa.string()),
         # Only an empty field is no label: "NA" and "null" are words like others.
@@ -176,5 +226,5 @@ def _naming_the_file(path: Path, columns: list[str]) -> Iterator[None]:
 def _no_column(path: Path, columns: list[str], detail: str) -> str:
     return (
         f"label file {path} lacks a column of {', '.join(map(repr, columns))} {detail}; "
-        "set labels.key_column and labels.label_column"
+        "correct labels.key_column, labels.label_column and labels.extra_columns"
     )

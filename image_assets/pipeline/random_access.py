@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from image_assets.core.errors import DatasetError, StoreError
 from image_assets.core.heads import HEAD_KEY, unseal
@@ -17,7 +16,7 @@ from image_assets.storage import layout
 from image_assets.storage.indexes import iter_index
 from image_assets.storage.scratch import scratch_folder
 from image_assets.storage.store import Store
-from image_assets.storage.vectors import VectorChunks, VectorHead, vectors_of
+from image_assets.storage.vectors import VectorChunks, VectorHead, Vectors, vectors_of
 
 # Index rows decoded together: 4096 of 300 bytes are 1 MB.
 PIECE_ROWS = 4096
@@ -102,9 +101,9 @@ class AlignedVectors:
         groups = [self._parquet.metadata.row_group(number).num_rows for number in range(self._parquet.num_row_groups)]
         # Half-open: group g holds the rows from ends[g - 1], or 0, up to ends[g].
         self._ends = np.cumsum(groups, dtype=np.int64)
-        self._kept: OrderedDict[int, NDArray[np.float32]] = OrderedDict()
+        self._kept: OrderedDict[int, Vectors] = OrderedDict()
 
-    def read(self, row: int) -> NDArray[np.float32]:
+    def read(self, row: int) -> Vectors:
         """Return the vector of a row, shape (dim,).
 
         Raises:
@@ -117,16 +116,16 @@ class AlignedVectors:
                 self._kept.popitem(last=False)
         self._kept.move_to_end(group)
         # Counted from the end of the group, where its rows end too.
-        vector: NDArray[np.float32] = self._kept[group][row - int(self._ends[group])]
+        vector: Vectors = self._kept[group][row - int(self._ends[group])]
         return vector.copy()
 
-    def read_all(self) -> NDArray[np.float32]:
+    def read_all(self) -> Vectors:
         """Return all vectors, shape (rows, dim), with one row group in memory beside them.
 
         Raises:
             StoreError: the file is damaged.
         """
-        vectors = np.empty((self.head.rows, self.head.dim), np.float32)
+        vectors = np.empty((self.head.rows, self.head.dim), self.head.dtype)
         for group, end in enumerate(self._ends):
             piece = self._group(group)
             vectors[end - len(piece) : end] = piece
@@ -136,7 +135,7 @@ class AlignedVectors:
         """Close the file."""
         self._file.close()
 
-    def _group(self, group: int) -> NDArray[np.float32]:
+    def _group(self, group: int) -> Vectors:
         try:
             return vectors_of(self._parquet.read_row_group(group, columns=["vector"]))
         except (pa.ArrowException, OSError) as error:
@@ -156,7 +155,7 @@ class GatheredVectors:
         self._store = store
         self._rows = rows
         self._index = index
-        self._dim = made.dim
+        self._dim, self._dtype = made.dim, made.dtype
         self._chunks = VectorChunks(store, made.extractor_digest)
         missing = sum(sha256 not in self._chunks for hashes in self._hashes(PIECE_ROWS) for sha256 in hashes)
         if missing:
@@ -165,26 +164,26 @@ class GatheredVectors:
                 f"{store.url}; run again, or open snapshot {made.index_number}, which has them"
             )
 
-    def read(self, row: int) -> NDArray[np.float32]:
+    def read(self, row: int) -> Vectors:
         """Return the vector of a row, shape (dim,).
 
         Raises:
             StoreError: a chunk is damaged or gone.
         """
-        vector: NDArray[np.float32] = self._chunks.gather([self._rows.read(row, _HASH)[_HASH[0]]], self._dim)[0]
+        vector: Vectors = self._chunks.gather([self._rows.read(row, _HASH)[_HASH[0]]], self._dim, self._dtype)[0]
         return vector
 
-    def read_all(self) -> NDArray[np.float32]:
+    def read_all(self) -> Vectors:
         """Return all vectors, shape (rows, dim), with some megabytes beside them.
 
         Raises:
             StoreError: a chunk is damaged or gone.
         """
-        vectors = np.empty((self._index.rows, self._dim), np.float32)
+        vectors = np.empty((self._index.rows, self._dim), self._dtype)
         start = 0
         # In pieces as large as may be: each of them opens every chunk that it has rows in.
         for hashes in self._hashes(max(1, _GATHERED_BYTES // (4 * self._dim))):
-            vectors[start : start + len(hashes)] = self._chunks.gather(hashes, self._dim)
+            vectors[start : start + len(hashes)] = self._chunks.gather(hashes, self._dim, self._dtype)
             start += len(hashes)
         return vectors
 

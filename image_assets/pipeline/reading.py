@@ -11,10 +11,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from image_assets.core.dataset_statistics import ChannelStatistics
 from image_assets.core.errors import ConfigError, DatasetError, StoreError
 from image_assets.core.index import FRAME, INDEX_SCHEMA, IndexHead, select_columns
+from image_assets.core.sampling import sampled_rows
 from image_assets.formats.base import Normalization
 from image_assets.formats.normalize import check_normalization, normalize
+from image_assets.pipeline.annotation_reading import PlacedAnnotations
+from image_assets.pipeline.channel_statistics import channel_statistics
+from image_assets.pipeline.chosen_rows import split_rows
 from image_assets.pipeline.pixels import StoredImages
 from image_assets.pipeline.random_access import PIECE_ROWS, AlignedVectors, GatheredVectors, MappedRows, open_vectors
 from image_assets.pipeline.snapshots import find_snapshot
@@ -22,7 +27,7 @@ from image_assets.pipeline.store_places import store_url
 from image_assets.storage.indexes import iter_index, latest_index, read_index_head
 from image_assets.storage.store import Store
 from image_assets.storage.tables import cut_tables
-from image_assets.storage.vectors import VectorHead, read_vector_head
+from image_assets.storage.vectors import VectorHead, Vectors, read_vector_head
 
 _PLACE = ("segment", "row")
 
@@ -61,6 +66,7 @@ class Dataset:
         self._rows = MappedRows(store, head.number)
         self._images = StoredImages(store, head.recipe_id)
         self._vectors: AlignedVectors | GatheredVectors | None = None
+        self._annotations: PlacedAnnotations | None = None
         # Whose vectors are read is decided now. A damaged vector file is no reason not to read images: asked for
         # vectors, the dataset says what is wrong with it.
         self._vectors_made: VectorHead | None = None
@@ -163,8 +169,8 @@ class Dataset:
         pieces = self._pieces(PIECE_ROWS, names)
         return pa.concat_tables([schema.empty_table(), *(piece.cast(schema) for piece in pieces)])
 
-    def vector(self, row: int) -> NDArray[np.float32]:
-        """Return a row's feature vector, shape (dim,).
+    def vector(self, row: int) -> Vectors:
+        """Return a row's feature vector, shape (dim,), in the type that it is stored in (``features.dtype``).
 
         Raises:
             IndexError: there is no such row; -1 is the last.
@@ -173,8 +179,10 @@ class Dataset:
         """
         return self._opened_vectors().read(self._position(row))
 
-    def vectors(self) -> NDArray[np.float32]:
-        """Return all feature vectors, shape (len(self), dim): 4 bytes a number, and nothing of that size beside it.
+    def vectors(self) -> Vectors:
+        """Return all feature vectors, shape (len(self), dim), in the type that they are stored in (``features.dtype``).
+
+        That is 4 or 2 bytes a number, and nothing of that size beside it.
 
         Raises:
             DatasetError: there are no vectors, or not of every row.
@@ -201,6 +209,24 @@ class Dataset:
         check_normalization(normalization, self.image_shape[2])
         return self._batches(batch_size, names, normalization)
 
+    def sample(self, fraction: float) -> NDArray[np.int64]:
+        """Return the numbers of the rows in a stable sample, shape (n,): by content, so a larger one has all of it.
+
+        Raises:
+            ConfigError: the fraction is not in (0, 1].
+            StoreError: the index is damaged.
+        """
+        return sampled_rows(self.row_batches(PIECE_ROWS, ["sha256"]), fraction)
+
+    def channel_statistics(self, *, split: str | None = None) -> ChannelStatistics:
+        """Return mean and standard deviation (0-1) of each channel over all plain images, or those of one split.
+
+        Raises:
+            DatasetError: there is no image, or `image-assets quality` has not measured all of them.
+            StoreError: a file is damaged.
+        """
+        return channel_statistics(self._store, self.head, split)
+
     def row_batches(
         self, batch_size: int, columns: Sequence[str] | None = None, *, buckets: tuple[int, int] | None = None
     ) -> Iterator[pa.Table]:
@@ -214,6 +240,16 @@ class Dataset:
             StoreError: the index is damaged.
         """
         return cut_tables(self._pieces(max(batch_size, PIECE_ROWS), self._known(columns), buckets), batch_size)
+
+    def split_rows(self, split: str, *, augmented: bool | None = None) -> NDArray[np.int64]:
+        """Return the numbers of the rows in a split, as :func:`image_assets.pipeline.chosen_rows.split_rows` does.
+
+        Raises:
+            ConfigError: there is no such split.
+            DatasetError: the dataset was published without splits.
+            StoreError: the index is damaged.
+        """
+        return split_rows(self, split, augmented=augmented)
 
     def images(self, rows: pa.Table) -> NDArray[np.uint8]:
         """Return the pixels of index rows (segment, row), shape (rows, height, width, channels).
@@ -245,10 +281,21 @@ class Dataset:
         found = {place: self._images.encoded(*place) for place in sorted(places)}
         return [found[place] for place in places]
 
+    def annotations(self, row: int) -> list[dict[str, Any]]:
+        """Return what was said of a row's image, in pixels of that output and of the original (data/ANNOTATIONS.md).
+
+        Raises:
+            IndexError: there is no such row; -1 is the last.
+            DatasetError: there are no annotations, or those of another index.
+            StoreError: they are damaged.
+        """
+        self._annotations = self._annotations or PlacedAnnotations(self._store, self.head)
+        return self._annotations.of(self._position(row))
+
     def reopened(self) -> "Dataset":
         """Return the same snapshot with files of its own, for a process that was forked: the store is asked nothing."""
         other = copy(self)
-        other._rows, other._vectors = MappedRows(self._store, self.head.number), None
+        other._rows, other._vectors, other._annotations = MappedRows(self._store, self.head.number), None, None
         other._images = StoredImages(self._store, self.head.recipe_id)
         return other
 
@@ -259,6 +306,9 @@ class Dataset:
         if self._vectors is not None:
             self._vectors.close()
             self._vectors = None
+        if self._annotations is not None:
+            self._annotations.close()
+            self._annotations = None
 
     def __enter__(self) -> "Dataset":
         return self
@@ -274,9 +324,10 @@ class Dataset:
     def _batches(
         self, batch_size: int, names: list[str], normalization: Normalization
     ) -> Iterator[dict[str, NDArray[Any]]]:
+        channels = self.channel_statistics() if normalization == "dataset" else None
         for rows in self.row_batches(batch_size, list(dict.fromkeys([*names, *_PLACE]))):
             batch = {name: rows[name].to_numpy().copy() for name in names}
-            batch["image"] = normalize(self.images(rows), normalization)
+            batch["image"] = normalize(self.images(rows), normalization, channels=channels)
             yield batch
 
     def _position(self, row: int) -> int:

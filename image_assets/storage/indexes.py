@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,8 +17,9 @@ from image_assets.storage.scratch import scratch_folder
 from image_assets.storage.store import Store
 from image_assets.storage.tables import iter_tables, naming_damage, open_parquet, parse_head, read_head, with_later
 
-_SINCE_VERSION_3 = [INDEX_SCHEMA.field("extra")]
+_SINCE_LATER_VERSIONS = [INDEX_SCHEMA.field(name) for name in ("extra", "group", "split")]
 _BLOCK_BYTES = 2**20
+_STAGED_BATCH_ROWS = 4096
 
 
 def latest_index(store: Store) -> int:
@@ -75,14 +77,39 @@ def iter_index(
     """
     path = layout.index(number)
     if buckets is None:
-        yield from iter_tables(store, path, batch_rows=batch_rows, columns=columns, later=_SINCE_VERSION_3)
+        yield from iter_tables(store, path, batch_rows=batch_rows, columns=columns, later=_SINCE_LATER_VERSIONS)
         return
     with store.open(path) as file, open_parquet(path, file) as parquet, naming_damage(path):
         groups = _groups_with(parquet.metadata, *buckets)
         for batch in parquet.iter_batches(batch_size=batch_rows, row_groups=groups, columns=columns):
-            piece = with_later(pa.Table.from_batches([batch]), columns, _SINCE_VERSION_3)
+            piece = with_later(pa.Table.from_batches([batch]), columns, _SINCE_LATER_VERSIONS)
             if (rows := rows_between(piece, *buckets)).num_rows:
                 yield rows
+
+
+@contextmanager
+def staged_rows(pieces: Iterable[pa.Table]) -> Iterator["StagedRows"]:
+    """Write index rows to a temporary file, one piece in memory at a time, to be gone through several times."""
+    with scratch_folder() as folder:
+        path = folder / "rows.parquet"
+        with pq.ParquetWriter(path, INDEX_SCHEMA, compression="zstd") as writer:
+            for piece in pieces:
+                if piece.num_rows:
+                    writer.write_table(piece)
+        yield StagedRows(path)
+
+
+@dataclass(frozen=True, slots=True)
+class StagedRows:
+    """Index rows in a temporary file."""
+
+    path: Path
+
+    def __call__(self, columns: list[str] | None = None) -> Iterator[pa.Table]:
+        """Yield the rows in order, a piece at a time."""
+        with pq.ParquetFile(self.path, pre_buffer=False) as file:
+            for batch in file.iter_batches(batch_size=_STAGED_BATCH_ROWS, columns=columns):
+                yield pa.Table.from_batches([batch])
 
 
 @contextmanager

@@ -5,7 +5,15 @@ import re
 STORE = "store.json"
 LATEST_INDEX = "index.parquet"
 FEATURE_VECTORS = "feature_vectors.parquet"
+VECTORS_NUMPY = "feature_vectors.npy"
+VECTORS_HDF5 = "feature_vectors.h5"
+VECTOR_FILES_RECORD = "feature_vectors.json"
+AUTO_LABELS = "auto_labels.parquet"
+PLACED_ANNOTATIONS = "annotations.parquet"
 DUPLICATES = "duplicates.parquet"
+CHECK_RESULTS = "check_results.parquet"
+IMAGE_QUALITY = "image_quality.parquet"
+DATASET_STATISTICS = "dataset_statistics.parquet"
 EXPORTS = "exports/"
 MODELS = "models/"
 LOGS = "logs/"
@@ -14,11 +22,23 @@ INDEXES = "index/"
 SHARDS = "shards/"
 VECTORS = "vectors/"
 PERCEPTUAL = "perceptual/"
+PIXEL_STATISTICS = "pixel_statistics/"
 NEIGHBOURS = f"{PERCEPTUAL}neighbours.parquet"
+SIMILARITY = "similarity/"
+SIMILARITY_HEAD = f"{SIMILARITY}head.json"
 # What is made of the newest index and tells of its images: forgetting removes these, and they are made again.
-FOLLOWING = (DUPLICATES, NEIGHBOURS)
+FOLLOWING = (
+    *(DUPLICATES, NEIGHBOURS),
+    CHECK_RESULTS,
+    *(IMAGE_QUALITY, DATASET_STATISTICS),
+    *(VECTORS_NUMPY, VECTORS_HDF5, VECTOR_FILES_RECORD, AUTO_LABELS),
+    PLACED_ANNOTATIONS,
+)
 FORGOTTEN = "forgotten/"
+ANNOTATIONS = "annotations/"
+LABELLING = "labelling/"
 LISTINGS = "listings/"
+SPLITS = "splits/"
 PARTIAL_LISTINGS = f"{LISTINGS}partial/"
 # Files on their way to their names; nothing else lies there.
 STAGING = "tmp/"
@@ -55,9 +75,24 @@ def index(number: int) -> str:
     return f"{INDEXES}{number:08d}.parquet"
 
 
+def annotations(number: int) -> str:
+    """Return the path of one import of annotations; numbers start at 1."""
+    return f"{ANNOTATIONS}{number:08d}.parquet"
+
+
+def labelling_record(content_sha256: str) -> str:
+    """Return the path of what must be known of an export to a labelling platform when its labels come back."""
+    return f"{LABELLING}{content_sha256}.json"
+
+
 def listing(number: int) -> str:
     """Return the path of a snapshot of the source; numbers start at 1."""
     return f"{LISTINGS}{number:08d}.parquet"
+
+
+def split_pins(number: int) -> str:
+    """Return the path of some of the notes of which content is in which split; numbers start at 1."""
+    return f"{SPLITS}{number:08d}.parquet"
 
 
 def listing_parts_of(name: str) -> str:
@@ -88,6 +123,16 @@ def vector_chunks_of(extractor_digest: str) -> str:
 def perceptual_chunks_of(method: str) -> str:
     """Return the folder of the perceptual hashes made by one method."""
     return f"{PERCEPTUAL}{method}/"
+
+
+def pixel_statistics_of(method: str) -> str:
+    """Return the folder of what one method measured of the images."""
+    return f"{PIXEL_STATISTICS}{method}/"
+
+
+def similarity_graph(content_sha256: str) -> str:
+    """Return the path of an approximate index of vectors."""
+    return f"{SIMILARITY}{content_sha256}.usearch"
 
 
 def chunk(folder: str, content_sha256: str) -> str:

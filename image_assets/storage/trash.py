@@ -13,13 +13,16 @@ from image_assets.storage.files import sync_folder
 from image_assets.storage.store import Store, StoredFile
 
 # Where files come and go. The folders themselves stay.
-_CHUNKS = (layout.VECTORS, layout.PERCEPTUAL)
-_FOLDERS = (layout.INDEXES, layout.SHARDS, layout.SEGMENTS, *_CHUNKS, layout.LISTINGS, layout.STAGING)
+_CHUNKS = (layout.VECTORS, layout.PERCEPTUAL, layout.PIXEL_STATISTICS)
+_FOLDERS = (
+    *(layout.INDEXES, layout.SHARDS, layout.SEGMENTS, *_CHUNKS),
+    *(layout.ANNOTATIONS, layout.SPLITS, layout.LISTINGS, layout.STAGING),
+)
 _STAGED = re.compile(r"[0-9a-f]{16}\.part")
 # What obstore wrote a file to before it got its name; its own list does not show such files.
 _STAGED_BY_OBSTORE = re.compile(r"(.+)#\d+")
 _ROOT_FILES = {layout.STORE, layout.LATEST_INDEX, layout.FEATURE_VECTORS, *layout.FOLLOWING}
-_EXPORTED = re.compile(r"(index\.[a-z0-9.]+|exports\.json|train-\d{5}-of-\d{5}\.[a-z0-9]+|README\.md)")
+_EXPORTED = re.compile(r"(index\.[a-z0-9.]+|exports\.json|[a-z]+-\d{5}-of-\d{5}\.[a-z0-9]+|README\.md|metadata\.csv|[0-9a-f]{64}\.(?:jpg|png))")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +30,9 @@ class StoreFiles:
     """The files of a store that can become superfluous; all others are not the platform's to remove.
 
     Indexes are found by number, manifests by (shard, number), refused manifests by shard, segments by (recipe_id,
-    name), chunks of vectors and of perceptual hashes by path, snapshots of the source by number. ``listing_parts`` are
-    what there is of listings under way or abandoned. ``staging`` are files on their way to a name, also those that
-    never got there.
+    name), chunks by path, annotations, pins of splits and snapshots of the source by number.
+    ``listing_parts`` are what there is of listings under way or abandoned. ``staging`` are files on their way to a
+    name, also those that never got there.
     """
 
     indexes: dict[int, StoredFile] = field(default_factory=dict)
@@ -37,6 +40,8 @@ class StoreFiles:
     rejected: dict[str, StoredFile] = field(default_factory=dict)
     segments: dict[tuple[str, str], StoredFile] = field(default_factory=dict)
     chunks: dict[str, StoredFile] = field(default_factory=dict)
+    annotations: dict[int, StoredFile] = field(default_factory=dict)
+    split_pins: dict[int, StoredFile] = field(default_factory=dict)
     listings: dict[int, StoredFile] = field(default_factory=dict)
     listing_parts: list[StoredFile] = field(default_factory=list)
     staging: list[StoredFile] = field(default_factory=list)
@@ -49,9 +54,15 @@ def find_files(store: Store) -> StoreFiles:
         StoreError: the store does not answer.
     """
     files = StoreFiles()
-    for file in store.list(layout.INDEXES):
-        if file.path == layout.index(number := layout.number_of(file.path)):
-            files.indexes[number] = file
+    numbered = (
+        (layout.INDEXES, layout.index, files.indexes),
+        (layout.ANNOTATIONS, layout.annotations, files.annotations),
+        (layout.SPLITS, layout.split_pins, files.split_pins),
+    )
+    for folder, path_of, found in numbered:
+        for file in store.list(folder):
+            if file.path == path_of(number := layout.number_of(file.path)):
+                found[number] = file
     for file in store.list(layout.SHARDS):
         shard, number = file.path.split("/")[1], layout.number_of(file.path)
         if _is_shard(shard) and file.path == layout.manifest(shard, number):
@@ -97,7 +108,7 @@ def remove_empty_folders(store: Store) -> None:
     """
     if store.folder is None:
         return
-    for top in _FOLDERS:
+    for top in (*_FOLDERS, layout.EXPORTS):
         for folder, _, _ in os.walk(store.folder / top, topdown=False):
             path = Path(folder)
             with store.translating("remove", path.relative_to(store.folder).as_posix()):

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +20,8 @@ from image_assets.storage.scratch import scratch_folder
 from image_assets.storage.store import Store
 from image_assets.storage.tables import iter_tables, parse_head, read_head, read_table
 
+# float32, or float16 where the settings say so: an array has the type that its file has.
+Vectors = NDArray[np.floating[Any]]
 # A chunk in memory is 5 MB at 1280 dimensions.
 CHUNK_ROWS = 1024
 _OPEN_CHUNKS = 8
@@ -35,6 +38,7 @@ class VectorHead:
     index_digest: str
     rows: int
     format_version: int = FORMAT_VERSION
+    dtype: str = "float32"
 
 
 def read_vector_head(store: Store) -> VectorHead | None:
@@ -57,8 +61,11 @@ def iter_vectors(store: Store, *, batch_rows: int = CHUNK_ROWS) -> Iterator[pa.T
     return iter_tables(store, layout.FEATURE_VECTORS, batch_rows=batch_rows)
 
 
-def write_chunk(store: Store, extractor_digest: str, hashes: Sequence[str], vectors: NDArray[np.float32]) -> str:
+def write_chunk(store: Store, extractor_digest: str, hashes: Sequence[str], vectors: Vectors) -> str:
     """Keep the vectors of some output images, shape (len(hashes), dim), and return the path of their chunk.
+
+    Args:
+        extractor_digest: of the extractor and the type of the numbers.
 
     Raises:
         StoreError: it cannot be written.
@@ -78,7 +85,7 @@ class VectorChunks:
         """
         self._store = store
         self._paths = chunk_paths(store, layout.vector_chunks_of(extractor_digest))
-        self._open: OrderedDict[int, NDArray[np.float32]] = OrderedDict()
+        self._open: OrderedDict[int, Vectors] = OrderedDict()
         self._places: dict[bytes, tuple[int, int]] = {}
         for chunk, path in enumerate(self._paths):
             for row, sha256 in enumerate(read_chunk_hashes(store, path)):
@@ -87,13 +94,13 @@ class VectorChunks:
     def __contains__(self, output_sha256: str) -> bool:
         return bytes.fromhex(output_sha256) in self._places
 
-    def gather(self, hashes: Sequence[str], dim: int) -> NDArray[np.float32]:
+    def gather(self, hashes: Sequence[str], dim: int, dtype: str = "float32") -> Vectors:
         """Return the vectors of output images that are all kept, shape (len(hashes), dim).
 
         Raises:
             StoreError: a chunk is damaged or gone.
         """
-        vectors = np.empty((len(hashes), dim), np.float32)
+        vectors = np.empty((len(hashes), dim), dtype)
         places = [self._places[bytes.fromhex(sha256)] for sha256 in hashes]
         # Chunk by chunk, so that each is opened once however the rows are mixed.
         for position in sorted(range(len(places)), key=places.__getitem__):
@@ -101,7 +108,7 @@ class VectorChunks:
             vectors[position] = self._chunk(chunk)[row]
         return vectors
 
-    def _chunk(self, chunk: int) -> NDArray[np.float32]:
+    def _chunk(self, chunk: int) -> Vectors:
         if chunk not in self._open:
             _, table = read_table(self._store, self._paths[chunk], ["vector"])
             if not pa.types.is_fixed_size_list(table["vector"].type):
@@ -114,13 +121,14 @@ class VectorChunks:
 
 
 @contextmanager
-def staged_vectors(head: VectorHead, pieces: Iterable[tuple[pa.Table, NDArray[np.float32]]]) -> Iterator[Path]:
+def staged_vectors(head: VectorHead, pieces: Iterable[tuple[pa.Table, Vectors]]) -> Iterator[Path]:
     """Write an aligned file to a temporary place, one piece in memory at a time, to be judged before publication.
 
     Args:
         pieces: index rows (id, output_sha256) and their vectors.
     """
-    fields = [("id", pa.string()), ("output_sha256", pa.string()), ("vector", pa.list_(pa.float32(), head.dim))]
+    numbers = pa.list_(pa.from_numpy_dtype(head.dtype), head.dim)
+    fields = [("id", pa.string()), ("output_sha256", pa.string()), ("vector", numbers)]
     schema = pa.schema(fields).with_metadata({HEAD_KEY: seal(asdict(head))})
     # Floats of an embedding do not compress, and a dictionary of them would only cost memory.
     options = {"compression": "none", "use_dictionary": False, "write_page_checksum": True}
@@ -142,11 +150,11 @@ def publish_vectors(store: Store, staged: Path) -> None:
     store.put(layout.FEATURE_VECTORS, staged)
 
 
-def vectors_of(table: pa.Table) -> NDArray[np.float32]:
-    """Return a vector column as an array, shape (rows, dim)."""
+def vectors_of(table: pa.Table) -> Vectors:
+    """Return a vector column as an array, shape (rows, dim), in the type that it is stored in."""
     column = table["vector"].combine_chunks()
     dim = column.type.list_size
-    values: NDArray[np.float32] = column.flatten().to_numpy(zero_copy_only=False)
+    values: Vectors = column.flatten().to_numpy(zero_copy_only=False)
     return values.reshape(len(column), dim)
 
 
@@ -154,6 +162,6 @@ def _head_from_json(text: bytes) -> VectorHead:
     return VectorHead(**unseal(text, layout.FEATURE_VECTORS))
 
 
-def _column(vectors: NDArray[np.float32]) -> pa.Array:
-    flat = pa.array(np.ascontiguousarray(vectors, np.float32).reshape(-1))
+def _column(vectors: Vectors) -> pa.Array:
+    flat = pa.array(np.ascontiguousarray(vectors).reshape(-1))
     return pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])

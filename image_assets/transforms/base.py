@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from image_assets.core.errors import ConfigError
+from image_assets.core.placement import Move
 from image_assets.core.sample import Facts
 
 # Shape (height, width, channels), 3 channels for RGB and 1 for grayscale.
@@ -60,6 +62,23 @@ class Transform(BaseModel):
         Raises:
             DecodeError: ``too_large``, what it would make of this image fills the memory; that costs this image alone.
         """
+
+    def moves(self, _size_px: tuple[int, int], _rng: np.random.Generator, /) -> tuple[Move, ...]:
+        """Return the steps by which ``apply`` moves the pixels of an image of some size, none if it moves none.
+
+        Boxes and masks follow an image by these.
+
+        Args:
+            size_px: width and height of the input.
+            rng: generator of the same key as that of ``apply``, so that both draw the same.
+
+        Raises:
+            ConfigError: it does not say.
+        """
+        raise ConfigError(
+            f"transform {type(self).__qualname__} does not say where its pixels come from, so no box or mask can "
+            "follow it; give it a method `moves` (data/ANNOTATIONS.md)"
+        )
 
     def kept_fraction(self) -> float:
         """Return the least share of a side (0-1) that is left of the original; 0 when that is not known.

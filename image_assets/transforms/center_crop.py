@@ -5,6 +5,8 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from image_assets.core.geometry import translation
+from image_assets.core.placement import Move
 from image_assets.transforms.base import Colour, Pixels, Transform
 
 
@@ -19,11 +21,19 @@ class CenterCrop(Transform):
 
     def apply(self, pixels: Pixels, _rng: np.random.Generator, _background: Colour, /) -> Pixels:
         """Return a view of the middle."""
-        height, width = pixels.shape[:2]
-        part_height, part_width = max(round(height * self.keep), 1), max(round(width * self.keep), 1)
-        top, left = (height - part_height) // 2, (width - part_width) // 2
-        return pixels[top : top + part_height, left : left + part_width]
+        left, top, width, height = self._part(pixels.shape[1], pixels.shape[0])
+        return pixels[top : top + height, left : left + width]
+
+    def moves(self, size_px: tuple[int, int], _rng: np.random.Generator, /) -> tuple[Move, ...]:
+        """Return one, from the middle."""
+        left, top, width, height = self._part(*size_px)
+        return (Move(translation(left, top), (width, height)),)
 
     def kept_fraction(self) -> float:
         """Return the share of a side that stays."""
         return self.keep
+
+    def _part(self, width: int, height: int) -> tuple[int, int, int, int]:
+        """Return left, top, width and height of the middle of an image of some size."""
+        part_width, part_height = max(round(width * self.keep), 1), max(round(height * self.keep), 1)
+        return (width - part_width) // 2, (height - part_height) // 2, part_width, part_height

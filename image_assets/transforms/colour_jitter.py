@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from image_assets.core.placement import Move
 from image_assets.transforms.adjustments import adjust_brightness, adjust_contrast, adjust_hue, adjust_saturation
 from image_assets.transforms.base import Colour, Pixels, Transform
 
@@ -40,6 +41,10 @@ class ColourJitter(Transform):
             if getattr(self, name) > 0:
                 pixels = _ADJUSTMENTS[name](pixels, amount)
         return pixels
+
+    def moves(self, _size_px: tuple[int, int], _rng: np.random.Generator, /) -> tuple[Move, ...]:
+        """Return none: every pixel stays where it is."""
+        return ()
 
     def draw(self, rng: np.random.Generator) -> list[tuple[str, float]]:
         """Return the name and the amount of each adjustment, in the order in which they are made."""

@@ -5,6 +5,8 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
+from image_assets.core.geometry import translation
+from image_assets.core.placement import Move
 from image_assets.transforms.base import Colour, Pixels, Transform
 
 # Rounding of decimal fractions, as in 0.1 + 0.9, must not put a box outside.
@@ -41,23 +43,31 @@ class Crop(Transform):
 
     def apply(self, pixels: Pixels, _rng: np.random.Generator, background: Colour, /) -> Pixels:
         """Return the box, a view where the image fills it."""
-        height, width = pixels.shape[:2]
-        if self.unit == "fraction":
-            left, right = _span(self.left, self.width, width)
-            top, bottom = _span(self.top, self.height, height)
-            return pixels[top:bottom, left:right]
-        left, top = int(self.left), int(self.top)
-        part = pixels[top : top + int(self.height), left : left + int(self.width)]
-        if part.shape[:2] == (self.height, self.width):
+        left, top, width, height = self._box(pixels.shape[1], pixels.shape[0])
+        part = pixels[top : top + height, left : left + width]
+        if part.shape[:2] == (height, width):
             return part
-        box = np.empty((int(self.height), int(self.width), pixels.shape[2]), np.uint8)
+        box = np.empty((height, width, pixels.shape[2]), np.uint8)
         box[:] = background
         box[: part.shape[0], : part.shape[1]] = part
         return box
 
+    def moves(self, size_px: tuple[int, int], _rng: np.random.Generator, /) -> tuple[Move, ...]:
+        """Return one, from the box."""
+        left, top, width, height = self._box(*size_px)
+        return (Move(translation(left, top), (width, height)),)
+
     def kept_fraction(self) -> float:
         """Return the lesser share of a side that stays; 0 in pixels, which have to be counted in the full original."""
         return min(self.width, self.height, 1.0) if self.unit == "fraction" else 0.0
+
+    def _box(self, width: int, height: int) -> tuple[int, int, int, int]:
+        """Return left, top, width and height of the box in an image of some size."""
+        if self.unit == "px":
+            return int(self.left), int(self.top), int(self.width), int(self.height)
+        left, right = _span(self.left, self.width, width)
+        top, bottom = _span(self.top, self.height, height)
+        return left, top, right - left, bottom - top
 
 
 def _span(start: float, length: float, side: int) -> tuple[int, int]:

@@ -8,6 +8,7 @@ from image_assets.settings import Settings
 from image_assets.transforms.base import Decoded, Pixels
 from image_assets.transforms.colour import to_pixels
 from image_assets.transforms.colour_profile import BadProfileError, transform_to_srgb
+from image_assets.transforms.detail import jpeg_divisor
 from image_assets.transforms.exif import Exif, parse_exif
 from image_assets.transforms.failures import reason_of
 from image_assets.transforms.jpeg_header import JPEG_MAGIC, JpegHeader, count_scans, read_jpeg_header
@@ -59,8 +60,8 @@ def _decode_jpeg(raw: bytes, settings: Settings, enough_px: tuple[int, int] | No
     if header.precision_bits not in (0, 8):
         raise DecodeError("unsupported_format", f"JPEG of {header.precision_bits} bits a channel is not decoded here")
     exif = parse_exif(header.exif, keep_gps=settings.keep_gps)
-    stored_px = tuple(reversed(enough_px)) if enough_px and sideways(exif.orientation) else enough_px
-    jpeg = _Jpeg(header, exif, _divisor(header, stored_px))
+    stored_px = (enough_px[1], enough_px[0]) if enough_px and sideways(exif.orientation) else enough_px
+    jpeg = _Jpeg(header, exif, jpeg_divisor((header.width_px, header.height_px), stored_px))
     # What is decoded smaller costs no more memory than what is that small.
     check_pixel_count(*jpeg.size_px, settings.limits.max_pixels)
     if (scans := count_scans(raw, header)) > _MAX_SCANS:
@@ -133,16 +134,6 @@ def _decode_strictly(raw: bytes, jpeg: _Jpeg, settings: Settings) -> Decoded | N
         **exif.as_dict(),
     )
     return Decoded(pixels, exif.orientation, facts, jpeg.filled_px)
-
-
-def _divisor(header: JpegHeader, enough_px: tuple[int, ...] | None) -> int:
-    """Return the greatest of 1, 2, 4 and 8 that leaves both sides, as stored, at least as long as is enough."""
-    if enough_px is not None:
-        sides = (header.width_px, header.height_px)
-        for divisor in (8, 4, 2):
-            if all(-(-side // divisor) >= least for side, least in zip(sides, enough_px, strict=True)):
-                return divisor
-    return 1
 
 
 def _converted(pixels: Pixels, settings: Settings, profile: bytes | None) -> Pixels:

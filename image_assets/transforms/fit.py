@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from image_assets.core.geometry import scaling, translation
+from image_assets.core.placement import Move
 from image_assets.settings import ImageSettings
 from image_assets.transforms.base import Colour, Pixels
 from image_assets.transforms.orientation import orient, sideways
@@ -41,6 +43,19 @@ def fit_pixels(
     if upright.shape[:2] == (image.height_px, image.width_px):
         return upright
     return _pad(upright, target, background_for(pixels.shape[2], image.background))
+
+
+def fit_move(size_px: tuple[int, int], image: ImageSettings, *, filled_px: tuple[float, float] | None = None) -> Move:
+    """Return where in an upright image of some size the pixels of the fitted one come from.
+
+    Args:
+        filled_px: width and height that the image fills of the size, when it ends inside the last pixels.
+    """
+    target = (image.width_px, image.height_px)
+    box, (width, height) = _FITS[image.fit](filled_px or size_px, target)
+    left, top = (target[0] - width) // 2, (target[1] - height) // 2
+    unpadded = translation(-left, -top).then(scaling(box.width_px / width, box.height_px / height))
+    return Move(unpadded.then(translation(box.left_px, box.top_px)), target)
 
 
 def background_for(channels: int, background: tuple[int, int, int]) -> Colour:

@@ -4,6 +4,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
+from image_assets.core.placement import Move
 from image_assets.transforms.base import Colour, Pixels, Transform
 
 
@@ -19,6 +20,10 @@ class Grayscale(Transform):
         if pixels.shape[2] == 1:
             return pixels
         return np.repeat(luma(pixels), 3, axis=2)
+
+    def moves(self, _size_px: tuple[int, int], _rng: np.random.Generator, /) -> tuple[Move, ...]:
+        """Return none: every pixel stays where it is."""
+        return ()
 
 
 def luma(pixels: Pixels) -> Pixels:

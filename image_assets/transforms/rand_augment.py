@@ -6,6 +6,8 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from image_assets.core.geometry import Affine
+from image_assets.core.placement import Move
 from image_assets.transforms.adjustments import (
     adjust_brightness,
     adjust_contrast,
@@ -14,7 +16,7 @@ from image_assets.transforms.adjustments import (
 )
 from image_assets.transforms.base import Colour, Pixels, Transform
 from image_assets.transforms.tone_curves import equalize_tones, posterize, solarize, stretch_tones
-from image_assets.transforms.warp import shear, shift, turn
+from image_assets.transforms.warp import shear, sheared_from, shift, shifted_from, turn, turned_from
 
 # The greatest shift that AutoAugment knows is 150 pixels, on images of 331.
 _MOST_SHIFT = 150 / 331
@@ -33,8 +35,20 @@ OPERATIONS: dict[str, Callable[[Pixels, float, Colour], Pixels]] = {
     "sharpness": lambda pixels, strength, _background: adjust_sharpness(pixels, 1 + 0.9 * strength),
     "shear_x": lambda pixels, strength, background: shear(pixels, (0.3 * strength, 0), background),
     "shear_y": lambda pixels, strength, background: shear(pixels, (0, 0.3 * strength), background),
-    "translate_x": lambda pixels, strength, background: shift(pixels, (_share(pixels, 1, strength), 0), background),
-    "translate_y": lambda pixels, strength, background: shift(pixels, (0, _share(pixels, 0, strength)), background),
+    "translate_x": lambda pixels, strength, background: shift(
+        pixels, (_share(pixels.shape[1], strength), 0), background
+    ),
+    "translate_y": lambda pixels, strength, background: shift(
+        pixels, (0, _share(pixels.shape[0], strength)), background
+    ),
+}
+# Of those that move pixels, where in an image of some size (width, height) they get them from.
+ORIGINS: dict[str, Callable[[tuple[int, int], float], Affine]] = {
+    "rotate": lambda size_px, strength: turned_from(size_px, 30 * strength),
+    "shear_x": lambda size_px, strength: sheared_from(size_px, (0.3 * strength, 0)),
+    "shear_y": lambda size_px, strength: sheared_from(size_px, (0, 0.3 * strength)),
+    "translate_x": lambda size_px, strength: shifted_from((_share(size_px[0], strength), 0)),
+    "translate_y": lambda size_px, strength: shifted_from((0, _share(size_px[1], strength))),
 }
 
 
@@ -66,6 +80,11 @@ class RandAugment(Transform):
             pixels = OPERATIONS[name](pixels, strength, background)
         return pixels
 
+    def moves(self, size_px: tuple[int, int], rng: np.random.Generator, /) -> tuple[Move, ...]:
+        """Return one for each drawn operation that moves pixels."""
+        drawn = self.draw(rng)
+        return tuple(Move(ORIGINS[name](size_px, strength), size_px) for name, strength in drawn if name in ORIGINS)
+
     def draw(self, rng: np.random.Generator) -> list[tuple[str, float]]:
         """Return the name and the strength (-1 to 1) of each operation."""
         names = list(OPERATIONS)
@@ -75,6 +94,5 @@ class RandAugment(Transform):
         ]
 
 
-def _share(pixels: Pixels, axis: int, strength: float) -> int:
-    side: int = pixels.shape[axis]
-    return round(_MOST_SHIFT * side * strength)
+def _share(side_px: int, strength: float) -> int:
+    return round(_MOST_SHIFT * side_px * strength)

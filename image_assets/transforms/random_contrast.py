@@ -5,6 +5,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from image_assets.core.placement import Move
 from image_assets.transforms.adjustments import adjust_contrast
 from image_assets.transforms.base import Colour, Pixels, Transform
 
@@ -22,3 +23,7 @@ class RandomContrast(Transform):
         """Return the spread or squeezed pixels, clipped to 0-255."""
         factor = 1 + self.max_change * (2 * float(rng.random()) - 1)
         return adjust_contrast(pixels, factor)
+
+    def moves(self, _size_px: tuple[int, int], _rng: np.random.Generator, /) -> tuple[Move, ...]:
+        """Return none: every pixel stays where it is."""
+        return ()

@@ -5,6 +5,8 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from image_assets.core.geometry import mirror
+from image_assets.core.placement import Move
 from image_assets.transforms.base import Colour, Pixels, Transform
 
 
@@ -22,9 +24,19 @@ class RandomFlip(Transform):
 
     def apply(self, pixels: Pixels, rng: np.random.Generator, _background: Colour, /) -> Pixels:
         """Return the pixels or a mirrored view of them."""
-        horizontally, vertically = (float(draw) < self.p for draw in rng.random(2))
-        if horizontally and self.direction != "vertical":
+        horizontally, vertically = self._draw(rng)
+        if horizontally:
             pixels = pixels[:, ::-1]
-        if vertically and self.direction != "horizontal":
+        if vertically:
             pixels = pixels[::-1]
         return pixels
+
+    def moves(self, size_px: tuple[int, int], rng: np.random.Generator, /) -> tuple[Move, ...]:
+        """Return one for each drawn direction."""
+        drawn = zip(("horizontal", "vertical"), self._draw(rng), strict=True)
+        return tuple(Move(mirror(size_px, direction), size_px) for direction, is_drawn in drawn if is_drawn)
+
+    def _draw(self, rng: np.random.Generator) -> tuple[bool, bool]:
+        """Return whether to mirror horizontally, and whether vertically."""
+        horizontally, vertically = (float(draw) < self.p for draw in rng.random(2))
+        return horizontally and self.direction != "vertical", vertically and self.direction != "horizontal"

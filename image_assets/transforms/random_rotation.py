@@ -5,8 +5,9 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from image_assets.core.placement import Move
 from image_assets.transforms.base import Colour, Pixels, Transform
-from image_assets.transforms.warp import turn
+from image_assets.transforms.warp import turn, turned_from
 
 
 class RandomRotation(Transform):
@@ -20,5 +21,12 @@ class RandomRotation(Transform):
 
     def apply(self, pixels: Pixels, rng: np.random.Generator, background: Colour, /) -> Pixels:
         """Return the turned pixels, interpolated bicubically."""
-        angle_deg = self.max_deg * (2 * float(rng.random()) - 1)
-        return turn(pixels, angle_deg, background)
+        return turn(pixels, self._draw(rng), background)
+
+    def moves(self, size_px: tuple[int, int], rng: np.random.Generator, /) -> tuple[Move, ...]:
+        """Return one, turned by the drawn angle."""
+        return (Move(turned_from(size_px, self._draw(rng)), size_px),)
+
+    def _draw(self, rng: np.random.Generator) -> float:
+        """Return the angle in degrees."""
+        return self.max_deg * (2 * float(rng.random()) - 1)

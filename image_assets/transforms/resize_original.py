@@ -6,6 +6,8 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from image_assets.core.errors import DecodeError
+from image_assets.core.geometry import scaling
+from image_assets.core.placement import Move
 from image_assets.transforms.base import Colour, Pixels, Transform
 
 # As many as limits.max_pixels allows by default: a long strip scaled up by its short side must not fill memory.
@@ -46,6 +48,11 @@ class Resize(Transform):
         image = Image.fromarray(pixels[:, :, 0] if channels == 1 else pixels)
         resized = image.resize(size_px, Image.Resampling[self.filter.upper()])
         return np.asarray(resized).reshape(size_px[1], size_px[0], channels)
+
+    def moves(self, size_px: tuple[int, int], _rng: np.random.Generator, /) -> tuple[Move, ...]:
+        """Return one, stretched."""
+        made = self._size(*size_px)
+        return (Move(scaling(size_px[0] / made[0], size_px[1] / made[1]), made),)
 
     def kept_fraction(self) -> float:
         """Return 1 where the ratio is kept; else the fit after it can cut off any share of a side."""

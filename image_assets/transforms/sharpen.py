@@ -5,6 +5,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from image_assets.core.placement import Move
 from image_assets.transforms.base import Colour, Pixels, Transform
 
 
@@ -26,3 +27,7 @@ class Sharpen(Transform):
         image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
         mask = ImageFilter.UnsharpMask(radius=self.radius_px, percent=self.percent, threshold=self.threshold)
         return np.asarray(image.filter(mask)).reshape(pixels.shape)
+
+    def moves(self, _size_px: tuple[int, int], _rng: np.random.Generator, /) -> tuple[Move, ...]:
+        """Return none: every pixel stays where it is."""
+        return ()

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from image_assets.core.geometry import Affine, rotation
 from image_assets.transforms.base import Colour, Pixels
 
 if TYPE_CHECKING:
@@ -24,21 +25,35 @@ def shear(pixels: Pixels, slope: tuple[float, float], background: Colour) -> Pix
     Args:
         slope: pixels that a row moves to the right for each row further down, and a column down for each to the right.
     """
-    height, width = pixels.shape[:2]
-    along_x, along_y = slope
-    return _affine(pixels, (1, -along_x, along_x * height / 2, -along_y, 1, along_y * width / 2), background)
+    return _affine(pixels, sheared_from((pixels.shape[1], pixels.shape[0]), slope), background)
 
 
 def shift(pixels: Pixels, offset_px: tuple[int, int], background: Colour) -> Pixels:
     """Return the image moved to the right and down by whole pixels, so that none is interpolated."""
-    return _affine(pixels, (1, 0, -offset_px[0], 0, 1, -offset_px[1]), background)
+    return _affine(pixels, shifted_from(offset_px), background)
 
 
-def _affine(pixels: Pixels, matrix: tuple[float, float, float, float, float, float], background: Colour) -> Pixels:
-    """Return what the matrix finds for each pixel of the output, as Pillow's ``transform`` defines it."""
+def turned_from(size_px: tuple[int, int], angle_deg: float) -> Affine:
+    """Return where in an image of some size the pixels of the turned one come from."""
+    return rotation(angle_deg, (size_px[0] / 2, size_px[1] / 2))
+
+
+def sheared_from(size_px: tuple[int, int], slope: tuple[float, float]) -> Affine:
+    """Return where in an image of some size the pixels of the leaning one come from."""
+    (width, height), (along_x, along_y) = size_px, slope
+    return Affine(1, -along_x, along_x * height / 2, -along_y, 1, along_y * width / 2)
+
+
+def shifted_from(offset_px: tuple[int, int]) -> Affine:
+    """Return where the pixels of an image come from that was moved."""
+    return Affine(x0=-offset_px[0], y0=-offset_px[1])
+
+
+def _affine(pixels: Pixels, origin: Affine, background: Colour) -> Pixels:
+    """Return the pixels that an image of the same size gets from those places, as Pillow's ``transform`` does it."""
     from PIL import Image
 
-    image = _image(pixels)
+    image, matrix = _image(pixels), (origin.xx, origin.xy, origin.x0, origin.yx, origin.yy, origin.y0)
     moved = image.transform(
         image.size, Image.Transform.AFFINE, matrix, resample=Image.Resampling.BICUBIC, fillcolor=_fill(background)
     )

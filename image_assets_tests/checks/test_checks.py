@@ -7,12 +7,15 @@ from dataclasses import replace
 import pytest
 
 from image_assets.checks import INDEX_CHECKS, SHARD_CHECKS, VECTOR_CHECKS
-from image_assets.checks.base import IndexEvidence, ShardEvidence, VectorEvidence
+from image_assets.checks.base import IndexEvidence, ShardEvidence, SplitEvidence, VectorEvidence
 from image_assets.checks.complete import complete
 from image_assets.checks.failed_fraction import failed_fraction
+from image_assets.checks.no_leakage import no_leakage
+from image_assets.checks.nothing_quarantined import nothing_quarantined
 from image_assets.checks.row_count import row_count
 from image_assets.checks.segments_readable import segments_readable
 from image_assets.checks.shards_present import shards_present
+from image_assets.checks.splits_even import splits_even
 from image_assets.checks.unique_ids import unique_ids
 from image_assets.checks.vectors_aligned import vectors_aligned
 from image_assets.checks.vectors_finite import vectors_finite
@@ -44,7 +47,15 @@ SHARDS = [
     shard(100, 90),
     shard(3, listed=9, vanished=2, segment_problems={"ab": "is gone"}),
 ]
-INDEXES = [index(0, shards=()), index(5), index(5, promised=6, ids=4), index(1, missing=("0-of-99",) * 20)]
+EIGHTY = (0.8, 0.1, 0.1)
+LEAKING = SplitEvidence({"a": (8, 1, 1), None: (50, 1, 0)}, EIGHTY, 3, 4, 1, 2)
+INDEXES = [
+    index(0, shards=()),
+    index(5),
+    index(5, promised=6, ids=4),
+    index(1, missing=("0-of-99",) * 20),
+    replace(index(68), splits=LEAKING),
+]
 VECTORS = [VectorEvidence(0, 0, 0, 0), VectorEvidence(5, 5, 0, 0), VectorEvidence(5, 4, 3, 2)]
 EVIDENCE = {
     **dict.fromkeys(SHARD_CHECKS, SHARDS),
@@ -193,6 +204,29 @@ def test_segments_readable_names_the_first_bad_one(segments, problems, sentence)
 def test_a_difference_of_one_blocks(check, evidence, passed):
     verdict = check(evidence, DEFAULTS)
     assert (verdict.passed, verdict.blocks) == (passed, not passed)
+
+
+@pytest.mark.parametrize(
+    ("check", "splits", "outcome"),
+    [
+        (no_leakage, SplitEvidence(), "passes"),
+        (no_leakage, SplitEvidence(leaking_groups=1), "blocks"),
+        (no_leakage, SplitEvidence(leaking_contents=1), "blocks"),
+        (nothing_quarantined, SplitEvidence(), "passes"),
+        (nothing_quarantined, SplitEvidence(quarantined=1), "warns"),
+        (nothing_quarantined, SplitEvidence(unsplit=1), "warns"),
+        (splits_even, SplitEvidence({"a": (8, 1, 1)}, EIGHTY), "passes"),
+        # One image is always allowed, and 5 of 100.
+        (splits_even, SplitEvidence({"a": (1, 0, 0), "b": (75, 13, 12)}, EIGHTY), "passes"),
+        (splits_even, SplitEvidence({"a": (74, 14, 12)}, EIGHTY), "warns"),
+        (splits_even, SplitEvidence({None: (0, 0, 3)}, EIGHTY), "warns"),
+        # A column or the time decides: nobody said what it should be.
+        (splits_even, SplitEvidence({"a": (0, 0, 9)}), "passes"),
+    ],
+)
+def test_leaks_block_and_uneven_or_quarantined_images_are_told(check, splits, outcome):
+    verdict = check(replace(index(9), splits=splits), DEFAULTS)
+    assert ("blocks" if verdict.blocks else "passes" if verdict.passed else "warns") == outcome
 
 
 def test_a_missing_shard_warns_and_does_not_block():

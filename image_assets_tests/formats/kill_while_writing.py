@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from image_assets.formats import FORMATS
 from image_assets.formats.base import Batch, EncodedBatch, ExportOptions
@@ -21,8 +22,8 @@ def main(name: str, target: Path) -> None:
                 os.kill(os.getpid(), signal.SIGKILL)
             yield batch
 
-    def encoded() -> Iterator[EncodedBatch]:
-        for number, batch in enumerate(stream.encoded()):
+    def encoded(*only: Any) -> Iterator[EncodedBatch]:
+        for number, batch in enumerate(stream.encoded(*only)):
             if number == 2:
                 os.kill(os.getpid(), signal.SIGKILL)
             yield batch

@@ -1,6 +1,8 @@
 """Every format's files read back by somebody else's code."""
 
 import csv
+import hashlib
+import importlib.util
 import io
 import json
 from collections.abc import Callable
@@ -16,6 +18,7 @@ import webdataset
 from numpy.typing import NDArray
 from PIL import Image
 
+from image_assets.formats import FORMATS
 from image_assets_tests.formats.examples import read_examples
 
 
@@ -54,6 +57,34 @@ def read_numpy(path: Path) -> ReadBack:
         assert file["labels"].tolist() == [label or "" for label in labels]
         variants = file["variants"].tolist() if "variants" in file else None
         return ReadBack(file["filenames"].tolist(), labels, file["images"], variants)
+
+
+def read_npy(path: Path) -> ReadBack:
+    records = np.load(path, mmap_mode="r", allow_pickle=False)
+    labels = [str(row["labels"]) if row["label_ids"] >= 0 else None for row in records]
+    numbered = {(int(row["label_ids"]), str(row["labels"])) for row in records if row["label_ids"] >= 0}
+    # A file of one shard has some of the dataset's labels.
+    assert [label for _, label in sorted(numbered)] == sorted({label for label in labels if label is not None})
+    variants = records["variants"].tolist() if "variants" in records.dtype.names else None
+    return ReadBack(records["filenames"].tolist(), labels, np.asarray(records["images"]), variants)
+
+
+def read_files(path: Path) -> ReadBack:
+    with (path / "metadata.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    files = [(path / row["file_name"]).read_bytes() for row in rows]
+    assert [hashlib.sha256(data).hexdigest() for data in files] == [Path(row["file_name"]).stem for row in rows]
+    assert {row["file_name"] for row in rows} == {file.relative_to(path).as_posix() for file in path.glob("*/*")}
+    variants = [int(row.get("variant") or 0) for row in rows]
+    return _decoded(files, [row["key"] for row in rows], [row["label"] for row in rows], variants)
+
+
+def read_lance(path: Path) -> ReadBack:
+    import lance
+
+    rows = lance.dataset(str(path)).to_table().to_pylist()
+    columns = ([row[name] for row in rows] for name in ("image", "filename", "label", "variant"))
+    return _decoded(*columns)
 
 
 def read_hdf5(path: Path) -> ReadBack:
@@ -113,13 +144,19 @@ def _decoded(images: list[bytes], filenames: list[str], labels: list[str | None]
     return ReadBack(filenames, labels, np.stack(pixels) if pixels else np.empty((0, 0, 0, 0)), variants)
 
 
+# Those whose library is there: Lance is an extra.
+AVAILABLE = [name for name in sorted(FORMATS) if name != "lance" or importlib.util.find_spec("lance")]
+
 # A format without a line here fails its contract.
 READERS: dict[str, Callable[[Path], ReadBack]] = {
     "csv": read_csv,
+    "files": read_files,
     "hdf5": read_hdf5,
     "huggingface": read_huggingface,
     "json": read_json,
     "jsonl": read_jsonl,
+    "lance": read_lance,
+    "npy": read_npy,
     "numpy": read_numpy,
     "parquet": read_parquet,
     "tfrecord": read_tfrecord,

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from image_assets.core.errors import ConfigError
+from image_assets.formats.base import ExportOptions
 from image_assets.formats.normalize import IMAGENET_MEAN, IMAGENET_STD, normalize
 
 EVERY_VALUE = np.stack([np.arange(256, dtype=np.uint8)] * 3, axis=-1).reshape(16, 16, 3)
@@ -27,6 +28,20 @@ def test_every_pixel_value_is_scaled_to_the_last_digits(normalization, exact):
 def test_black_and_white_are_exactly_the_ends(normalization, low):
     scaled = normalize(EVERY_VALUE, normalization)
     assert (scaled.min(), scaled.max()) == (low, 1.0)
+
+
+@pytest.mark.parametrize("normalization", ["0-1", "-1-1", "imagenet"])
+def test_half_precision_is_the_float32_rounded_once(normalization):
+    half = normalize(EVERY_VALUE, normalization, "float16")
+    assert half.dtype == np.float16
+    np.testing.assert_array_equal(half, normalize(EVERY_VALUE, normalization).astype(np.float16))
+    # Half a step of the coarsest numbers there are, between 2 and 4: 2 ** -10.
+    assert np.abs(half.astype(np.float64) - normalize(EVERY_VALUE, normalization)).max() <= 2**-10
+
+
+def test_half_precision_of_pixels_as_they_are_is_refused():
+    with pytest.raises(ConfigError, match="float16 goes with normalised pixels; give --normalize"):
+        ExportOptions(real="float16")
 
 
 def test_none_leaves_pixels_as_they_are():

@@ -17,9 +17,9 @@ from image_assets.formats.normalize import normalize
 from image_assets.pipeline.exporting import RECORD, ExportTarget, export_dataset, export_file, write_exports
 from image_assets.storage.store import Store
 from image_assets_tests.datasets import Look, awkward_pictures, pictures, publish_dataset
-from image_assets_tests.formats.readers import READERS
+from image_assets_tests.formats.readers import AVAILABLE, READERS
 
-ALL = sorted(FORMATS)
+ALL = sorted(name for name, kind in FORMATS.items() if kind.unit == "file")
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def store(tmp_path: Path) -> Store:
     return publish_dataset(tmp_path / "store", awkward_pictures(), Look(variants=1))
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", AVAILABLE)
 def test_an_export_holds_what_the_dataset_holds(name: str, store: Store, tmp_path: Path) -> None:
     normalization: Normalization = "none" if FORMATS[name].encoded else "-1-1"
     export_file(store.url, name, tmp_path / "out", ExportOptions(image_array=True, normalization=normalization))
@@ -52,7 +52,7 @@ def test_an_export_goes_through_more_than_one_batch(tmp_path: Path) -> None:
 @pytest.mark.parametrize("folder", ["new/deep", "there", "with.suffix/"])
 def test_a_folder_gets_the_table_formats(folder: str, store: Store, tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
-    paths = export_dataset(store.url, ExportTarget.parse(f"{tmp_path}/{folder}", image_array=True))
+    paths = export_dataset(store.url, ExportTarget.parse(f"{tmp_path}/{folder}", ExportOptions(image_array=True)))
     assert paths == [tmp_path / folder / f"index.{name}" for name in ("csv", "json", "parquet")]
     with open_dataset(store.url) as dataset:
         keys = dataset.table(["key"])["key"].to_pylist()
@@ -60,7 +60,7 @@ def test_a_folder_gets_the_table_formats(folder: str, store: Store, tmp_path: Pa
 
 
 def test_a_file_is_written_in_the_format_of_its_suffix(store: Store, tmp_path: Path) -> None:
-    target = ExportTarget.parse(str(tmp_path / "new" / "tensors.HDF5"), normalization="0-1")
+    target = ExportTarget.parse(str(tmp_path / "new" / "tensors.HDF5"), ExportOptions(normalization="0-1"))
     assert target == ExportTarget((("hdf5", tmp_path / "new/tensors.HDF5"),), ExportOptions(normalization="0-1"))
     [path] = export_dataset(store.url, target)
     assert READERS["hdf5"](path).images.max() <= 1
@@ -96,15 +96,39 @@ def test_a_format_added_later_is_the_only_one_written(store: Store) -> None:
 
 
 def test_the_record_says_which_index_each_export_was_made_from(store: Store) -> None:
-    write_exports(store, ["csv", "hdf5"])
+    write_exports(store, ["csv", "jsonl"])
     publish_dataset(store.url, pictures(3))
     write_exports(store, ["csv"])
     with open_dataset(store.url, snapshot=1) as first, open_dataset(store.url) as second:
         digests = first.digest, second.digest
     assert json.loads(store.get(RECORD).to_pybytes()) == {
         "csv": {"index_number": 2, "digest": digests[1]},
-        "hdf5": {"index_number": 1, "digest": digests[0]},
+        "jsonl": {"index_number": 1, "digest": digests[0]},
     }
+
+
+def test_what_was_one_file_in_an_earlier_version_goes(store: Store) -> None:
+    write_exports(store, ["csv"])
+    (exports(store) / "index.h5").write_bytes(b"older")
+    record = json.loads(store.get(RECORD).to_pybytes())
+    store.put(RECORD, json.dumps({**record, "hdf5": record["csv"], "gone": record["csv"]}).encode())
+    assert write_exports(store, ["csv"]) == []
+    assert json.loads(store.get(RECORD).to_pybytes()) == record
+    assert sorted(path.name for path in exports(store).iterdir()) == ["exports.json", "index.csv"]
+
+
+@pytest.mark.parametrize(
+    ("output", "name", "path"),
+    [
+        ("new", "files", "new"),
+        ("new/", "npy", "new/index.npy"),
+        ("odd.name", "csv", "odd.name"),
+        ("photos.lance", None, "photos.lance"),
+    ],
+)
+def test_a_format_that_is_named_needs_no_suffix(output: str, name: str | None, path: str, tmp_path: Path) -> None:
+    ((found, where),) = ExportTarget.parse(f"{tmp_path}/{output}", format_name=name).files
+    assert (found, where) == (name or "lance", tmp_path / path)
 
 
 def test_a_removed_export_is_written_again(store: Store) -> None:

@@ -11,11 +11,11 @@ import pytest
 
 from image_assets.core.errors import ConfigError, SourceError
 from image_assets.core.heads import HEAD_KEY
+from image_assets.pipeline.differences import diff_summary
 from image_assets.pipeline.exporting import ExportTarget, export_dataset
 from image_assets.pipeline.planning import plan_dataset
 from image_assets.pipeline.reading import open_dataset
 from image_assets.pipeline.run import run_dataset
-from image_assets.pipeline.snapshots import diff_summary
 from image_assets.settings import Settings
 from image_assets.sources import build_source
 from image_assets_tests.containers import image_table, write_hub_layout, write_parquet, write_tar, write_zip

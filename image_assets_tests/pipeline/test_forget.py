@@ -19,7 +19,9 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from image_assets.core.annotations import AnnotatedImage, Annotation
 from image_assets.core.errors import DatasetError
+from image_assets.core.geometry import Box
 from image_assets.core.sharding import shard_names
 from image_assets.pipeline.forget import forget_images, forget_summary
 from image_assets.pipeline.logs import pipeline_log
@@ -27,6 +29,8 @@ from image_assets.pipeline.reading import open_dataset
 from image_assets.pipeline.run import run_dataset
 from image_assets.pipeline.verify import verify_dataset
 from image_assets.settings import Settings
+from image_assets.storage.annotations import append_annotations
+from image_assets.storage.identity import open_store
 from image_assets.storage.locks import in_use
 from image_assets.storage.manifests import latest_commit, read_manifest
 from image_assets.storage.store import Store
@@ -37,6 +41,7 @@ EVERYTHING = {
     "exports": ["csv", "hdf5", "json", "numpy", "parquet"],
     "augment": {"variants": 1},
     "image": {"width_px": 8, "height_px": 8},
+    "annotations": {"enabled": True},
 }
 OTHER_RECIPE = {"output": {"quality": 80}}
 SMALL = {**EVERYTHING, "exports": ["csv"], "augment": {"variants": 0}, "num_shards": 1}
@@ -57,6 +62,7 @@ def lived_in(folder: Path, **options: object) -> Settings:
     settings = make_settings_for(folder, **options)
     with pipeline_log(settings):
         run_dataset(settings)
+        annotate(settings)
         (raw / "c").mkdir()
         (raw / "b/copy.jpg").rename(raw / "c/copy.jpg")
         write_image(raw, "a/late.jpg", 60)
@@ -64,6 +70,15 @@ def lived_in(folder: Path, **options: object) -> Settings:
         settings = make_settings_for(folder, **{**options, **OTHER_RECIPE})
         run_dataset(settings)
     return settings
+
+
+def annotate(settings: Settings) -> None:
+    """Have two imports say something of every image there is."""
+    files = sorted(path for path in Path(settings.source.path).rglob("*.jpg"))
+    images = {sha256_of(path): Annotation("cat", Box(1, 1, 9, 9), annotator="somebody") for path in files}
+    for project in ("first", "second"):
+        said = [AnnotatedImage(sha256, 40, 30, "cvat", project, (each,)) for sha256, each in images.items()]
+        append_annotations(open_store(settings), said, imported_at="2026-11-21T10:00:00+00:00")
 
 
 @dataclass

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from image_assets.pipeline.differences import diff_snapshots
 from image_assets.pipeline.inspection import inspect_files
 from image_assets.pipeline.planning import plan_dataset
 from image_assets.pipeline.quarantine import quarantine_summary
 from image_assets.pipeline.reading import open_dataset
 from image_assets.pipeline.run import run_dataset
-from image_assets.pipeline.snapshots import diff_snapshots
 from image_assets.pipeline.vacuum import Retention, vacuum_dataset
 from image_assets.pipeline.verify import verify_dataset
 from image_assets.storage.store import Store

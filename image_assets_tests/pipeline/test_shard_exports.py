@@ -4,6 +4,7 @@ import io
 import json
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -23,13 +24,13 @@ from image_assets.storage.store import Store
 from image_assets_tests.formats.readers import READERS
 from image_assets_tests.images import make_settings_for, write_image, write_images
 
-ENCODED = sorted(name for name, kind in FORMATS.items() if kind.encoded)
+SHARDED = sorted(name for name, kind in FORMATS.items() if kind.unit == "shards")
 SHARDS = 4
 
 
 def settings_for(folder, **more):
     # PNG gives back exactly the pixels that the dataset has.
-    return make_settings_for(folder, num_shards=SHARDS, exports=ENCODED, output={"format": "png"}, **more)
+    return make_settings_for(folder, num_shards=SHARDS, exports=SHARDED, output={"format": "png"}, **more)
 
 
 def files_of(settings, name):
@@ -44,7 +45,7 @@ def parts_of(settings, name):
     ]
 
 
-@pytest.mark.parametrize("name", ENCODED)
+@pytest.mark.parametrize("name", SHARDED)
 def test_all_files_together_hold_what_the_dataset_holds(tmp_path, name):
     write_images(tmp_path / "raw", 9)
     settings = settings_for(tmp_path, augment={"variants": 1, "transforms": ["random_flip"]})
@@ -60,7 +61,7 @@ def test_all_files_together_hold_what_the_dataset_holds(tmp_path, name):
     np.testing.assert_array_equal(np.concatenate([back.images for back in backs if back.filenames]), pixels)
 
 
-@pytest.mark.parametrize("name", ENCODED)
+@pytest.mark.parametrize("name", SHARDED)
 def test_only_files_of_changed_shards_are_written_and_they_equal_those_from_scratch(tmp_path, name):
     write_images(tmp_path / "raw", 12)
     settings = settings_for(tmp_path)
@@ -72,8 +73,7 @@ def test_only_files_of_changed_shards_are_written_and_they_equal_those_from_scra
     run_dataset(settings)
     after = files_of(settings, name)
     assert changed_files(before, after) == [f"train-{bucket_of(key) * SHARDS // 4096:05d}"]
-    fresh = settings_for(tmp_path, name="fresh")
-    run_dataset(fresh.model_copy(update={"store": str(tmp_path / "fresh")}))
+    run_dataset(settings.model_copy(update={"store": str(tmp_path / "fresh")}))
     assert {path.name: path.read_bytes() for path in (tmp_path / "fresh/exports" / name).glob("train-*")} == {
         path: data for path, data in after.items() if path.startswith("train-")
     }
@@ -150,10 +150,35 @@ def test_what_is_forgotten_is_in_no_file(tmp_path):
     with open_dataset(settings.store) as dataset:
         key, output = dataset[0]["key"], dataset[0]["output_sha256"]
     forget_images(settings, [key])
-    for name in ENCODED:
+    for name in SHARDED:
         assert not any(key.encode() in data or output.encode() in data for data in files_of(settings, name).values())
+
+
+@pytest.mark.parametrize("name", ["npy", "numpy", "hdf5"])
+def test_a_number_means_the_same_label_in_every_file_and_an_empty_one_has_the_shape(tmp_path, name):
+    write_image(tmp_path / "raw", "b/1.png", 1)
+    settings = make_settings_for(tmp_path, num_shards=SHARDS, exports=[name])
+    run_dataset(settings)
+    numbers = numbers_of(settings, name)
+    assert {shape[1:] for shape, _ in numbers} == {(16, 16, 3)}
+    assert {label: number for _, pairs in numbers for label, number in pairs} == {"b": 0}
+    for number in range(6):
+        write_image(tmp_path / "raw", f"{'ac'[number % 2]}/{number}.png", number + 5)
+    run_dataset(settings)
+    pairs = {pair for _, pairs in numbers_of(settings, name) for pair in pairs}
+    assert pairs == {("a", 0), ("b", 1), ("c", 2)}
+
+
+def numbers_of(settings, name):
+    """Return of each file the shape of its images and its pairs of label and number."""
+    found = []
+    for path in parts_of(settings, name):
+        file = h5py.File(path) if name == "hdf5" else np.load(path, **({"mmap_mode": "r"} if name == "npy" else {}))
+        labels = [label.decode() if isinstance(label, bytes) else str(label) for label in file["labels"][:]]
+        found.append((file["images"].shape, list(zip(labels, np.asarray(file["label_ids"]).tolist(), strict=True))))
+    return found
 
 
 def test_a_store_without_a_dataset_is_refused_in_words(tmp_path):
     with pytest.raises(DatasetError, match="no published dataset"):
-        write_all_exports(Store(str(tmp_path / "store")), ENCODED)
+        write_all_exports(Store(str(tmp_path / "store")), SHARDED)

@@ -16,15 +16,10 @@ from numpy.typing import NDArray
 from image_assets.core.errors import DatasetError
 from image_assets.core.index import INDEX_SCHEMA, IndexHead
 from image_assets.core.sharding import buckets_of
+from image_assets.pipeline.differences import diff_snapshots, diff_summary
 from image_assets.pipeline.reading import Dataset, open_dataset
 from image_assets.pipeline.run import run_dataset
-from image_assets.pipeline.snapshots import (
-    diff_snapshots,
-    diff_summary,
-    find_snapshot,
-    list_snapshots,
-    snapshots_summary,
-)
+from image_assets.pipeline.snapshots import find_snapshot, list_snapshots, snapshots_summary
 from image_assets.settings import Settings
 from image_assets.storage.indexes import iter_index, latest_index, publish_index, read_index_head, staged_index
 from image_assets.storage.store import Store
@@ -33,7 +28,8 @@ from image_assets_tests.datasets import PLAIN, Look, Picture, pictures, publish_
 from image_assets_tests.images import image_bytes, write_image, write_images
 
 COUNT = 11
-NOTHING: dict[str, list[Any]] = {"added": [], "removed": [], "changed": [], "moved": [], "relabelled": []}
+LISTS = ("added", "removed", "changed", "moved", "relabelled", "resplit")
+NOTHING: dict[str, list[Any]] = {name: [] for name in LISTS}
 
 
 @pytest.fixture

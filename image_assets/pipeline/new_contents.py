@@ -1,0 +1,79 @@
+"""Looking at the output images that are new: each content once, in the order they are stored in, a chunk at a time."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from image_assets.core.hashes import packed_hashes
+from image_assets.core.index import IndexHead
+from image_assets.pipeline.pixels import StoredImages, decoded_pixels
+from image_assets.storage import layout
+from image_assets.storage.indexes import iter_index
+from image_assets.storage.store import Store
+from image_assets.storage.tables import cut_tables, naming_damage
+
+# A killed run looks at most at so many images again: some seconds of work.
+CHUNK_ROWS = 8192
+# Encoded images in memory at once: 256 of 15 kB are 4 MB.
+_BATCH_IMAGES = 256
+_PLACES = ["variant", "output_sha256", "segment", "row"]
+_Result = TypeVar("_Result")
+
+
+def look_at_contents(
+    store: Store, index: IndexHead, missing: NDArray[np.bytes_], look: Callable[[NDArray[np.uint8]], _Result]
+) -> Iterator[tuple[list[str], list[_Result]]]:
+    """Yield the hashes of some contents among an index's plain outputs, with what ``look`` says of their pixels.
+
+    At most :data:`CHUNK_ROWS` come together, to be kept at once.
+
+    Args:
+        missing: hashes as bytes, sorted, none twice.
+
+    Raises:
+        StoreError: a segment is damaged or gone.
+    """
+    with StoredImages(store, index.recipe_id) as images, ThreadPoolExecutor() as threads:
+        for rows in cut_tables(_first_rows(store, index, missing), CHUNK_ROWS):
+            # In the order they are stored in, so that each piece of a segment is read once.
+            ordered = rows.sort_by([("segment", "ascending"), ("row", "ascending")])
+            found: list[_Result] = []
+            for first in range(0, ordered.num_rows, _BATCH_IMAGES):
+                batch = ordered.slice(first, _BATCH_IMAGES)
+                segments = batch["segment"].to_pylist()
+                encoded = [images.encoded(*place) for place in zip(segments, batch["row"].to_pylist(), strict=True)]
+                paths = [layout.segment(index.recipe_id, segment) for segment in segments]
+                found += threads.map(lambda path, data: _look(path, data, look), paths, encoded)
+            yield ordered["output_sha256"].to_pylist(), found
+
+
+def plain_rows(store: Store, index: IndexHead, columns: list[str]) -> Iterator[pa.Table]:
+    """Yield the rows of an index's plain outputs (variant 0), a piece at a time; ``variant`` is among the columns.
+
+    Raises:
+        StoreError: the index is damaged.
+    """
+    for piece in iter_index(store, index.number, columns=columns):
+        yield piece.filter(pc.equal(piece["variant"], 0))
+
+
+def _first_rows(store: Store, index: IndexHead, missing: NDArray[np.bytes_]) -> Iterator[pa.Table]:
+    """Yield one row of each content that is missing."""
+    left = np.ones(len(missing), bool)
+    for rows in plain_rows(store, index, _PLACES):
+        contents = packed_hashes(rows["output_sha256"].to_pylist())
+        places = np.searchsorted(missing, contents).clip(max=len(missing) - 1)
+        asked = np.flatnonzero((missing[places] == contents) & left[places])
+        firsts = asked[np.unique(places[asked], return_index=True)[1]]
+        left[places[firsts]] = False
+        yield rows.take(pa.array(np.sort(firsts)))
+
+
+def _look(path: str, data: bytes, look: Callable[[NDArray[np.uint8]], _Result]) -> _Result:
+    with naming_damage(path):
+        return look(decoded_pixels(data))
