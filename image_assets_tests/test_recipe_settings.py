@@ -93,6 +93,15 @@ NOT_IN_THE_RECIPE = {
     "auto_labels.min_confidence": 0.5,
     "duplicates.enabled": True,
     "duplicates.distance_bits": 4,
+    "splits.method": "fractions",
+    "splits.fractions.train": 0.5,
+    "splits.fractions.val": 0.3,
+    "splits.fractions.test": 0.2,
+    "splits.stratify": False,
+    "splits.group_by": "folder",
+    "splits.column": "top_folder",
+    "splits.val_from": "2024-01-01",
+    "splits.test_from": "2024-06-01",
     "quality.enabled": True,
     "quality.min_flagged": 9,
     "quality.baseline": "7",
@@ -121,6 +130,7 @@ NOT_IN_THE_RECIPE = {
     "checks.failed_fraction.warn": 0.9,
     "checks.failed_fraction.error": 0.9,
     "checks.failed_fraction.min_failed": 9,
+    "checks.splits_even.tolerance": 0.5,
     "warehouse.bigquery": {"dataset": "photos"},
     "trigger.interval_s": 60,
     "trigger.max_attempts": 9,
@@ -181,8 +191,11 @@ def recipe_with(**values):
 def changed_alone(name, value):
     """The settings in which one differs; those that only go together bring the other along."""
     file = {"labels.kind": "file", "labels.path": "/elsewhere.csv"}
-    together = {"labels.path": {"labels.kind": "file"}, "labels.extra_columns": file}.get(name, {})
-    return {**together, name: value}
+    together = {"labels.path": {"labels.kind": "file"}, "labels.extra_columns": file}
+    together |= {known: {"splits.method": "time"} for known in ("splits.val_from", "splits.test_from")}
+    fractions = {known: part for known, part in NOT_IN_THE_RECIPE.items() if known.startswith("splits.fractions.")}
+    together |= dict.fromkeys(fractions, fractions)
+    return {**together.get(name, {}), name: value}
 
 
 def test_every_setting_is_in_exactly_one_table():
@@ -233,6 +246,9 @@ def test_all_settings_beside_the_recipe_changed_at_once_read_and_decode_nothing(
         "labels.extra_columns",
         # These go with a model from a file, or need an extra.
         *(name for name in NOT_IN_THE_RECIPE if name.startswith("features.input.")),
+        # And these with splits by time, or with a warehouse.
+        "warehouse.bigquery",
+        *("splits.val_from", "splits.test_from"),
         *("features.weights", "features.sha256", "features.output", "similarity.approximate"),
     }
     values = {name: value for name, value in NOT_IN_THE_RECIPE.items() if name not in elsewhere}

@@ -7,9 +7,10 @@ import pyarrow as pa
 
 from image_assets.core.index import INDEX_SCHEMA
 from image_assets.core.perceptual import METHOD
-from image_assets.pipeline.grouping import Grouped, RowSource, group_rows, image_of_row
+from image_assets.pipeline.grouping import Grouped, group_outputs, image_of_row
 from image_assets.pipeline.label_overrides import label_overrides_version
-from image_assets.pipeline.splitting import Split, split_rows, split_word
+from image_assets.pipeline.new_contents import Outputs
+from image_assets.pipeline.splitting import Split, split_outputs, split_word
 from image_assets.settings import Settings
 from image_assets.storage.store import Store
 
@@ -57,11 +58,11 @@ class Additions:
             yield pa.table(columns, schema=INDEX_SCHEMA)
 
 
-def make_additions(settings: Settings, store: Store, recipe_id: str, rows: RowSource) -> Additions | None:
+def make_additions(settings: Settings, outputs: Outputs) -> Additions | None:
     """Return what is to be added to index rows, None when nothing is.
 
     Args:
-        rows: all of them, in order.
+        outputs: of all rows of the index to be.
 
     Raises:
         StoreError: the store does not answer or a file is damaged.
@@ -69,8 +70,8 @@ def make_additions(settings: Settings, store: Store, recipe_id: str, rows: RowSo
     """
     if not _wants_groups(settings):
         return None
-    grouped = group_rows(store, recipe_id, rows, settings.duplicates.distance_bits)
-    return Additions(grouped, split_rows(settings, store, rows, grouped) if _wants_splits(settings) else None)
+    grouped = group_outputs(outputs, settings.duplicates.distance_bits)
+    return Additions(grouped, split_outputs(settings, outputs, grouped) if _wants_splits(settings) else None)
 
 
 def _wants_groups(settings: Settings) -> bool:

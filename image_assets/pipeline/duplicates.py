@@ -13,7 +13,8 @@ from image_assets.checks.base import Verdict
 from image_assets.core.errors import DatasetError
 from image_assets.core.index import IndexHead
 from image_assets.core.perceptual import METHOD
-from image_assets.pipeline.grouping import Grouped, group_rows, image_of_row, rows_of_index
+from image_assets.pipeline.grouping import Grouped, group_outputs, image_of_row
+from image_assets.pipeline.new_contents import outputs_of_index
 from image_assets.settings import Settings
 from image_assets.storage.identity import open_store
 from image_assets.storage.indexes import iter_index, newest_index_head
@@ -80,7 +81,7 @@ def build_duplicates(settings: Settings) -> DuplicatesReport:
         before = read_duplicates_head(store)
         if before is not None and _follows(before, index, distance_bits):
             return DuplicatesReport(before, 0, published=False)
-        grouped = group_rows(store, index.recipe_id, rows_of_index(store, index.number), distance_bits)
+        grouped = group_outputs(outputs_of_index(store, index), distance_bits)
         images, groups = grouped.images, grouped.groups
         head = DuplicatesHead(
             method=METHOD,

@@ -107,7 +107,9 @@ def remove_following(store: Store, journal: Journal) -> None:
 def _remove_below(store: Store, folder: str, journal: Journal) -> None:
     files = list(store.list(folder))
     for file in files:
-        journal.note(file.path)
+        # The name of an image, and its hash, would be a trace of it; the table of all of them is noted.
+        if not layout.is_exported_image(file.path):
+            journal.note(file.path)
     remove_files(store, files)
 
 

@@ -18,9 +18,9 @@ from image_assets.core.sample import OK
 from image_assets.core.sharding import shard_names
 from image_assets.pipeline.additions import added_words, make_additions, wanted_additions
 from image_assets.pipeline.detect import committed_heads, is_outdated
-from image_assets.pipeline.grouping import RowSource, rows_of_index
 from image_assets.pipeline.label_overrides import label_overrides
 from image_assets.pipeline.metrics import run_metrics
+from image_assets.pipeline.new_contents import Outputs, RowSource, outputs_of_index
 from image_assets.pipeline.split_counts import SplitCounts
 from image_assets.settings import Settings
 from image_assets.storage.identity import open_store
@@ -88,7 +88,7 @@ def _bring_up_to_date(settings: Settings, store: Store, *, rejudge: bool) -> Ind
         if before is not None and (hindrance or _is_built_from(before, heads, wanted_additions(settings, store))):
             mend_latest_copy(store, number)
             why = hindrance or "nothing changed"
-            rows = rows_of_index(store, number)
+            rows = outputs_of_index(store, before).rows
             verdicts = judge_index(settings, store, before, rows) if rejudge else ()
             return IndexReport(before, verdicts, published=False, why=why)
         if hindrance:
@@ -154,7 +154,7 @@ def _publish(
         return _publish_rows(settings, store, new, lambda: _pieces(store, heads))
     # Written once, as it is gone through often.
     with staged_rows(map(overrides.apply, _pieces(store, heads))) as staged:
-        additions = make_additions(settings, store, new.recipe_id, staged)
+        additions = make_additions(settings, Outputs(store, new.recipe_id, staged))
         rows = staged if additions is None else lambda: additions.add(staged())
         return _publish_rows(settings, store, new, rows)
 

@@ -1,8 +1,12 @@
 """Images on their way to a labelling platform: each content once, with what is said of it so far."""
 
+import fcntl
 import json
+import os
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -80,7 +84,7 @@ def export_for_labelling(settings: Settings, wanted: LabelExport) -> LabelExport
     Raises:
         ConfigError: the platform does not exist or has no predictions, the settings are not those of the last run, or
             there are no labels to offer.
-        DatasetError: nothing was published yet, or another export came first.
+        DatasetError: nothing was published yet, or another export is under way.
         AnnotationError: a label cannot be written in the platform's format.
         StoreError: the store does not answer or is damaged.
         OSError: a file cannot be written.
@@ -94,16 +98,16 @@ def export_for_labelling(settings: Settings, wanted: LabelExport) -> LabelExport
     with in_use(store := open_store(settings)), open_dataset(settings.store) as dataset, scratch_folder() as folder:
         if dataset.head.recipe_id != recipe_id_of(settings):
             raise ConfigError("the settings are not those that the newest images were made with; run the dataset first")
-        sent = _sent(wanted.folder)
-        with Spool(folder) as spool:
+        with _alone(wanted.folder), Spool(folder) as spool:
+            sent = _sent(wanted.folder)
             said = Said.gather(spool, iter_annotations(store))
             contents = _chosen(dataset, wanted.only, sent, said)
             told = told_labels(store, dataset) if wanted.predictions else None
-            batch = Batch(settings, dataset, contents, said, wanted.labels, told)
-            # Before the batch: whatever was sent can be read when it comes back.
+            batch, final = Batch(settings, dataset, contents, said, wanted.labels, told), None
             if len(contents.hashes):
+                # Before the batch: whatever was sent can be read when it comes back.
                 keep_export_record(store, batch.record(wanted.platform, wanted.project))
-            final = _write_batch(batch, wanted, platform) if len(contents.hashes) else None
+                final = _write_batch(batch, wanted, platform)
     return LabelExportReport(
         folder=final,
         exported=batch.counts["tasks"],
@@ -123,13 +127,27 @@ def _write_batch(batch: Batch, wanted: LabelExport, platform: Platform) -> Path:
     (staged / IMAGES).mkdir(parents=True)
     project = Project(wanted.project, batch.labels, len(batch.contents.hashes), wanted.url)
     platform.write(batch.tasks(staged, platform), staged, project)
-    try:
-        staged.rename(final)
-    except OSError as error:
-        raise DatasetError(
-            f"{final} cannot be written ({error.strerror}); another export came first? Export again"
-        ) from (error)
+    staged.rename(final)
     return final
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep other exports of this project away; the kernel holds the lock, so a dead process has none.
+
+    Raises:
+        DatasetError: one is under way.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise DatasetError(f"another export writes to {folder}; wait until it has ended") from error
+        yield
+    finally:
+        os.close(handle)
 
 
 def _batches(folder: Path) -> list[int]:

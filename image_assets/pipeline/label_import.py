@@ -4,11 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import pyarrow as pa
-from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from image_assets.core.annotations import AnnotatedImage, Annotation, Geometry
@@ -17,8 +13,9 @@ from image_assets.core.masks import Mask
 from image_assets.core.placement import Placement
 from image_assets.labelling import find_platform
 from image_assets.labelling.base import Problem, Task, short
-from image_assets.pipeline.label_images import FACTS, facts_of_row, first_rows, with_placing
-from image_assets.pipeline.reading import Dataset, open_dataset
+from image_assets.pipeline.label_images import facts_of_row, with_placing
+from image_assets.pipeline.label_lookup import MeantImages, meant_hashes
+from image_assets.pipeline.reading import open_dataset
 from image_assets.pipeline.recipe import recipe_id_of
 from image_assets.settings import Settings
 from image_assets.storage.annotations import ImportReport, append_annotations
@@ -30,8 +27,6 @@ from image_assets.transforms.placing import Placer
 # So many of a kind are written out in a message.
 _MOST_SHOWN = 3
 _MOST_LABELS_SHOWN = 10
-# Half of a sha256, which is what names hold.
-_NAME_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +89,8 @@ def import_labels(settings: Settings, wanted: LabelImport, *, imported_at: str) 
     records = read_export_records(store)
     labels = _allowed(wanted, records)
     with scratch_folder() as first, scratch_folder() as second, open_dataset(settings.store) as dataset:
-        meant = _meant(platform.read(wanted.file, first, wanted.project))
-        coming = _Coming(settings, wanted, _Images.find(dataset, meant), labels, _recipes(settings, records))
+        meant = meant_hashes(platform.read(wanted.file, first, wanted.project))
+        coming = _Coming(settings, wanted, MeantImages.find(dataset, meant), labels, _recipes(settings, records))
         kept = append_annotations(
             store, coming.images(platform.read(wanted.file, second, wanted.project)), imported_at=imported_at
         )
@@ -136,73 +131,13 @@ def _recipes(settings: Settings, records: list[ExportRecord]) -> dict[str, Setti
     return found
 
 
-def _meant(tasks: Iterator[Task | Problem]) -> NDArray[np.bytes_]:
-    """Return the first halves of the sha256 of the images that a file is about, sorted: 16 bytes each."""
-    names = b"".join(bytes.fromhex(task.sha256[:32]) for task in tasks if isinstance(task, Task))
-    return np.unique(np.frombuffer(names, f"S{_NAME_BYTES}"))
-
-
-@dataclass(frozen=True, slots=True)
-class _Images:
-    """Of the images that a file is about, what decides where their pixels go: about 60 bytes each."""
-
-    meant: NDArray[np.bytes_]
-    found: NDArray[np.bool_]
-    rows: NDArray[np.void]
-    kinds: list[tuple[str, str, tuple[str, ...]]]
-
-    @classmethod
-    def find(cls, dataset: Dataset, meant: NDArray[np.bytes_]) -> "_Images":
-        """Look them up in the dataset."""
-        fields = [("sha256", "S32"), ("width", "i4"), ("height", "i4"), ("orientation", "i1"), ("kind", "i4")]
-        made = cls(meant, np.zeros(len(meant), bool), np.zeros(len(meant), fields), [])
-        numbers: dict[tuple[str, str, tuple[str, ...]], int] = {}
-        for rows in first_rows(dataset, FACTS, 4096):
-            if len(meant):
-                made._take(rows, numbers)
-        made.kinds.extend(numbers)
-        return made
-
-    def row(self, task: Task) -> dict[str, Any] | None:
-        """Return what is known of a task's image, as the index has it; None when the dataset has it not."""
-        wanted = np.bytes_(bytes.fromhex(task.sha256[:32]).rstrip(b"\0"))
-        at = int(np.searchsorted(self.meant, wanted))
-        if at == len(self.meant) or self.meant[at] != wanted or not self.found[at]:
-            return None
-        row = self.rows[at : at + 1]
-        raw_format, raw_mode, flags = self.kinds[int(row["kind"][0])]
-        sha256 = row["sha256"].tobytes().hex()
-        if not sha256.startswith(task.sha256):
-            return None
-        sizes = {"raw_width_px": int(row["width"][0]), "raw_height_px": int(row["height"][0])}
-        said = {"raw_format": raw_format, "raw_mode": raw_mode, "flags": flags}
-        return {"sha256": sha256, **sizes, **said, "orientation": int(row["orientation"][0])}
-
-    def _take(self, rows: pa.Table, numbers: dict[tuple[str, str, tuple[str, ...]], int]) -> None:
-        hashes = bytes.fromhex("".join(rows["sha256"].to_pylist()))
-        halves = np.frombuffer(hashes, np.uint8).reshape(-1, 32)[:, :_NAME_BYTES].copy().view(f"S{_NAME_BYTES}")[:, 0]
-        places = np.minimum(np.searchsorted(self.meant, halves), len(self.meant) - 1)
-        wanted = np.flatnonzero(self.meant[places] == halves)
-        for at, row in zip(wanted.tolist(), rows.select(FACTS).take(wanted).to_pylist(), strict=True):
-            facts = facts_of_row(row)
-            kind = (facts.raw_format, facts.raw_mode, facts.flags)
-            self.found[places[at]] = True
-            self.rows[places[at]] = (
-                hashes[at * 32 : at * 32 + 32],
-                facts.raw_width_px,
-                facts.raw_height_px,
-                facts.orientation,
-                numbers.setdefault(kind, len(numbers)),
-            )
-
-
 @dataclass(slots=True)
 class _Coming:
     """The tasks of a file as they become annotations of originals."""
 
     settings: Settings
     wanted: LabelImport
-    known: _Images
+    known: MeantImages
     labels: frozenset[str]
     recipes: dict[str, Settings]
     counts: Counter[str] = field(default_factory=Counter)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -24,11 +25,33 @@ _BATCH_IMAGES = 256
 _PLACES = ["variant", "output_sha256", "segment", "row"]
 _Result = TypeVar("_Result")
 
+# Yields rows in order, with the columns asked for; may be called several times.
+RowSource = Callable[[list[str]], Iterator[pa.Table]]
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """Rows of outputs of one recipe, and the store that has them."""
+
+    store: Store
+    recipe_id: str
+    rows: RowSource
+
+    def plain(self, columns: list[str]) -> Iterator[pa.Table]:
+        """Yield the rows of plain outputs (variant 0), a piece at a time; ``variant`` is among the columns."""
+        for piece in self.rows(columns):
+            yield piece.filter(pc.equal(piece["variant"], 0))
+
+
+def outputs_of_index(store: Store, index: IndexHead) -> Outputs:
+    """Return the outputs that an index names."""
+    return Outputs(store, index.recipe_id, lambda columns: iter_index(store, index.number, columns=columns))
+
 
 def look_at_contents(
-    store: Store, index: IndexHead, missing: NDArray[np.bytes_], look: Callable[[NDArray[np.uint8]], _Result]
+    outputs: Outputs, missing: NDArray[np.bytes_], look: Callable[[NDArray[np.uint8]], _Result]
 ) -> Iterator[tuple[list[str], list[_Result]]]:
-    """Yield the hashes of some contents among an index's plain outputs, with what ``look`` says of their pixels.
+    """Yield the hashes of some contents among plain outputs, with what ``look`` says of their pixels.
 
     At most :data:`CHUNK_ROWS` come together, to be kept at once.
 
@@ -38,8 +61,8 @@ def look_at_contents(
     Raises:
         StoreError: a segment is damaged or gone.
     """
-    with StoredImages(store, index.recipe_id) as images, ThreadPoolExecutor() as threads:
-        for rows in cut_tables(_first_rows(store, index, missing), CHUNK_ROWS):
+    with StoredImages(outputs.store, outputs.recipe_id) as images, ThreadPoolExecutor() as threads:
+        for rows in cut_tables(_first_rows(outputs, missing), CHUNK_ROWS):
             # In the order they are stored in, so that each piece of a segment is read once.
             ordered = rows.sort_by([("segment", "ascending"), ("row", "ascending")])
             found: list[_Result] = []
@@ -47,25 +70,15 @@ def look_at_contents(
                 batch = ordered.slice(first, _BATCH_IMAGES)
                 segments = batch["segment"].to_pylist()
                 encoded = [images.encoded(*place) for place in zip(segments, batch["row"].to_pylist(), strict=True)]
-                paths = [layout.segment(index.recipe_id, segment) for segment in segments]
+                paths = [layout.segment(outputs.recipe_id, segment) for segment in segments]
                 found += threads.map(lambda path, data: _look(path, data, look), paths, encoded)
             yield ordered["output_sha256"].to_pylist(), found
 
 
-def plain_rows(store: Store, index: IndexHead, columns: list[str]) -> Iterator[pa.Table]:
-    """Yield the rows of an index's plain outputs (variant 0), a piece at a time; ``variant`` is among the columns.
-
-    Raises:
-        StoreError: the index is damaged.
-    """
-    for piece in iter_index(store, index.number, columns=columns):
-        yield piece.filter(pc.equal(piece["variant"], 0))
-
-
-def _first_rows(store: Store, index: IndexHead, missing: NDArray[np.bytes_]) -> Iterator[pa.Table]:
+def _first_rows(outputs: Outputs, missing: NDArray[np.bytes_]) -> Iterator[pa.Table]:
     """Yield one row of each content that is missing."""
     left = np.ones(len(missing), bool)
-    for rows in plain_rows(store, index, _PLACES):
+    for rows in outputs.plain(_PLACES):
         contents = packed_hashes(rows["output_sha256"].to_pylist())
         places = np.searchsorted(missing, contents).clip(max=len(missing) - 1)
         asked = np.flatnonzero((missing[places] == contents) & left[places])

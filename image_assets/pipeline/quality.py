@@ -19,7 +19,7 @@ from image_assets.core.errors import DatasetError
 from image_assets.core.hashes import packed_hashes
 from image_assets.core.index import IndexHead
 from image_assets.core.pixel_statistics import METHOD, measure_pixels
-from image_assets.pipeline.new_contents import look_at_contents, plain_rows
+from image_assets.pipeline.new_contents import look_at_contents, outputs_of_index
 from image_assets.pipeline.quality_baseline import find_baseline
 from image_assets.pipeline.quality_counts import COUNTED, Tally, images_of, raw_size_counts, tally_index
 from image_assets.settings import Settings
@@ -161,7 +161,7 @@ def _renew(
 def _contents_of(store: Store, index: IndexHead) -> _Contents:
     outputs, raw = [packed_hashes([])], [packed_hashes([])]
     sizes = np.zeros(HISTOGRAMS["size"].count, np.int64)
-    for rows in plain_rows(store, index, _CONTENTS):
+    for rows in outputs_of_index(store, index).plain(_CONTENTS):
         outputs.append(packed_hashes(rows["output_sha256"].to_pylist()))
         raw.append(packed_hashes(rows["sha256"].to_pylist()))
         sizes += raw_size_counts(rows)
@@ -185,7 +185,7 @@ def _measured(store: Store, index: IndexHead, contents: NDArray[np.bytes_]) -> t
     missing = contents[~kept.find(contents)[1]]
     if not len(missing):
         return 0, kept
-    for hashes, measured in look_at_contents(store, index, missing, measure_pixels):
+    for hashes, measured in look_at_contents(outputs_of_index(store, index), missing, measure_pixels):
         write_measures(store, METHOD, hashes, measured)
     return len(missing), read_measures(store, METHOD)
 

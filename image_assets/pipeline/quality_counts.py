@@ -13,7 +13,7 @@ from image_assets.core.dataset_statistics import HISTOGRAMS, DatasetStatistics
 from image_assets.core.hashes import packed_hashes
 from image_assets.core.index import IndexHead
 from image_assets.core.sharding import NUM_BUCKETS, shard_names
-from image_assets.pipeline.new_contents import plain_rows
+from image_assets.pipeline.new_contents import outputs_of_index
 from image_assets.storage.pixel_statistics import MEASURES, KeptMeasures
 from image_assets.storage.store import Store
 
@@ -49,7 +49,7 @@ def tally_index(store: Store, index: IndexHead, kept: KeptMeasures, split: str |
         StoreError: the index is damaged.
     """
     tally = Tally(index.num_shards)
-    for plain in plain_rows(store, index, [*COUNTED, "split"]):
+    for plain in outputs_of_index(store, index).plain([*COUNTED, "split"]):
         rows = plain if split is None else plain.filter(pc.equal(plain["split"], split))
         tally.add(rows, images_of(rows, *kept.of(packed_hashes(rows["output_sha256"].to_pylist()))), {})
     return tally

@@ -31,6 +31,8 @@ MAX_IMAGES = 1000
 _COLUMNS = ["key", "variant", "label"]
 # Of these some may be of one image, in several frames or copies, or the one that was asked about.
 _CANDIDATES_MORE = 50
+# The order among the nearest is that of halves; so many more images are compared by their own vectors.
+_COMPARED_MORE = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,12 +170,17 @@ class ImageSearch:
     ) -> Iterator[tuple[NDArray[np.int64], pa.Table, Vectors]]:
         """Yield the rows that the approximate index names, one by one, with their vectors as they are kept."""
         keys, numbers = self._rows_by_content()
-        found = np.sort(graph.nearest(query, 2 * k + _CANDIDATES_MORE))
+        found = graph.nearest(query, 2 * k + _CANDIDATES_MORE)
         firsts, ends = np.searchsorted(keys, found, "left"), np.searchsorted(keys, found, "right")
-        rows = [numbers[place] for span in zip(firsts, ends, strict=True) for place in range(*span)]
-        for row in sorted(rows):
-            values = pa.Table.from_pylist([self._dataset.values(int(row), _COLUMNS)])
-            yield np.array([row]), values, self._dataset.vector(int(row))[np.newaxis]
+        images: dict[str, list[int]] = {}
+        for first, end in zip(firsts, ends, strict=True):
+            for row in map(int, numbers[first:end]):
+                images.setdefault(self._dataset.values(row, ["key"])["key"], []).append(row)
+            if len(images) > k + _COMPARED_MORE:
+                break
+        for row in sorted(row for rows in images.values() for row in rows):
+            values = pa.Table.from_pylist([self._dataset.values(row, _COLUMNS)])
+            yield np.array([row]), values, self._dataset.vector(row)[np.newaxis]
 
     def _rows_by_content(self) -> tuple[Keys, NDArray[np.int64]]:
         """Return the contents of the plain rows, sorted, and the numbers of these rows."""

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -26,12 +26,13 @@ from image_assets.core.splits import (
     settle,
     units_of,
 )
-from image_assets.pipeline.grouping import Grouped, RowSource
+from image_assets.pipeline.grouping import Grouped
+from image_assets.pipeline.new_contents import Outputs
 from image_assets.settings import Settings, SplitSettings
 from image_assets.storage.splits import Pins, add_pins, read_pins
-from image_assets.storage.store import Store
 
 _TRIES = 20
+_COLUMNS = ["key", "variant", "sha256", "label", "taken_at", "camera_make", "camera_model", "extra"]
 # Raised when the same settings begin to split in another way.
 _VERSION = 1
 _OTHER_NAMES = {"training": "train", "validation": "val", "valid": "val", "dev": "val", "testing": "test"}
@@ -57,8 +58,8 @@ def split_word(settings: Settings) -> str:
     return f"{settings.splits.method}-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
 
 
-def split_rows(settings: Settings, store: Store, rows: RowSource, grouped: Grouped) -> Split:
-    """Return the splits of the plain images of some index rows; what is put somewhere for the first time is noted.
+def split_outputs(settings: Settings, outputs: Outputs, grouped: Grouped) -> Split:
+    """Return the splits of plain outputs; what is put somewhere for the first time is noted.
 
     Args:
         grouped: the groups of the same rows.
@@ -67,7 +68,7 @@ def split_rows(settings: Settings, store: Store, rows: RowSource, grouped: Group
         StoreError: the store does not answer or a file is damaged.
         CommitConflictError: other runs keep noting first.
     """
-    known = _look(settings.splits, rows)
+    known = _look(settings.splits, outputs)
     alone = -1 - np.arange(len(known.strata))
     units = units_of(np.where(grouped.groups.grouped, units_of(grouped.groups.groups), alone))
     if settings.splits.group_by is not None:
@@ -78,7 +79,7 @@ def split_rows(settings: Settings, store: Store, rows: RowSource, grouped: Group
         settled = settle(Candidates(units, known.strata, keys, known.said, nothing))
         return Split(settled.splits, len(settled.bridged))
     for _ in range(_TRIES):
-        newest, pins = read_pins(store)
+        newest, pins = read_pins(outputs.store)
         pinned, hinted = pins.of_contents(known.contents), pins.of_ids(grouped.images.ids)
         images = Candidates(units, known.strata, keys, pinned, hinted)
         settled = settle(images)
@@ -86,7 +87,9 @@ def split_rows(settings: Settings, store: Store, rows: RowSource, grouped: Group
         codes = assign(images, settled.splits, (wanted.train, wanted.val, wanted.test))
         news = (codes != HELD) & ((pinned == NO_SPLIT) | (hinted != codes))
         # Before the index that shows them: a run that is killed in between finds the same again.
-        if not news.any() or add_pins(store, newest, Pins(known.contents, grouped.images.ids, codes).kept(news)):
+        if not news.any() or add_pins(
+            outputs.store, newest, Pins(known.contents, grouped.images.ids, codes).kept(news)
+        ):
             return Split(codes, len(settled.bridged))
     raise CommitConflictError(f"other runs noted splits first, {_TRIES} times; run again")
 
@@ -105,11 +108,11 @@ class _Known:
     ties: NDArray[np.int64]
 
 
-def _look(splits: SplitSettings, rows: RowSource) -> _Known:
+def _look(splits: SplitSettings, outputs: Outputs) -> _Known:
     read_said = _reader_of_said(splits)
     labels, values = _Numbers(), _Numbers()
     contents, strata, said, ties = [np.empty(0, "S16")], [_NONE], [np.empty(0, np.int8)], [_NONE]
-    for piece in _plain(rows):
+    for piece in outputs.plain(_COLUMNS):
         halves = "".join(text[:32] for text in piece["sha256"].to_pylist())
         contents.append(np.frombuffer(bytes.fromhex(halves), "S16"))
         wanted = piece["label"].to_pylist() if splits.stratify else [None] * piece.num_rows
@@ -183,9 +186,3 @@ def _values(piece: pa.Table, column: str) -> list[str | None]:
 
 def _text(value: Any) -> str | None:
     return value if value is None or isinstance(value, str) else json.dumps(value, sort_keys=True)
-
-
-def _plain(rows: RowSource) -> Iterator[pa.Table]:
-    columns = ["key", "variant", "sha256", "label", "taken_at", "camera_make", "camera_model", "extra"]
-    for piece in rows(columns):
-        yield piece.filter(pc.equal(piece["variant"], 0))

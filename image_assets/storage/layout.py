@@ -115,6 +115,11 @@ def export_record(format_name: str) -> str:
     return f"{exports_of(format_name)}exports.json"
 
 
+def is_exported_image(path: str) -> bool:
+    """Return whether a path is that of an image among plain files, named by the hash of its bytes."""
+    return re.fullmatch(rf"{EXPORTS}files/([0-9a-f]{{2}})/\1[0-9a-f]{{62}}\.(?:jpg|png)", path) is not None
+
+
 def vector_chunks_of(extractor_digest: str) -> str:
     """Return the folder of the vectors made by one extractor."""
     return f"{VECTORS}{extractor_digest[:16]}/"

@@ -22,7 +22,10 @@ _STAGED = re.compile(r"[0-9a-f]{16}\.part")
 # What obstore wrote a file to before it got its name; its own list does not show such files.
 _STAGED_BY_OBSTORE = re.compile(r"(.+)#\d+")
 _ROOT_FILES = {layout.STORE, layout.LATEST_INDEX, layout.FEATURE_VECTORS, *layout.FOLLOWING}
-_EXPORTED = re.compile(r"(index\.[a-z0-9.]+|exports\.json|[a-z]+-\d{5}-of-\d{5}\.[a-z0-9]+|README\.md|metadata\.csv|[0-9a-f]{64}\.(?:jpg|png))")
+_EXPORTED = re.compile(
+    r"(index\.[a-z0-9.]+|exports\.json|[a-z]+-\d{5}-of-\d{5}\.[a-z0-9]+|README\.md|metadata\.csv"
+    r"|[0-9a-f]{64}\.(?:jpg|png))"
+)
 
 
 @dataclass(frozen=True, slots=True)

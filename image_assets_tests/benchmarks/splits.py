@@ -20,7 +20,8 @@ import pyarrow as pa
 from image_assets.core.duplicates import Groups, Images
 from image_assets.core.index import INDEX_SCHEMA
 from image_assets.pipeline.grouping import Grouped
-from image_assets.pipeline.splitting import split_rows
+from image_assets.pipeline.new_contents import Outputs
+from image_assets.pipeline.splitting import split_outputs
 from image_assets.settings import make_settings
 from image_assets.storage.indexes import StagedRows, staged_rows
 from image_assets.storage.store import Store
@@ -49,7 +50,7 @@ def main() -> None:
                 found = []
                 split_s = _cpu_s(
                     lambda rows=rows, grouped=grouped, found=found: found.append(
-                        split_rows(settings, store, rows, grouped)
+                        split_outputs(settings, Outputs(store, "0" * 16, rows), grouped)
                     )
                 )
             sizes = np.bincount(found[0].codes, minlength=3)

@@ -37,7 +37,7 @@ def test_the_nearest_are_the_same_however_they_are_offered(pieces):
         counting = [number for number in range(50) if not np.isnan(products[row, number])]
         best = sorted(counting, key=lambda number: (-products[row, number], number))[:10]
         assert [number for number in nearest.numbers[row] if number >= 0] == best
-        assert [product for product in nearest.products[row]][: len(best)] == [products[row, number] for number in best]
+        assert list(nearest.products[row])[: len(best)] == [products[row, number] for number in best]
 
 
 def test_what_was_found_goes_on():

@@ -189,7 +189,7 @@ def is_settled(dev: DagsterDev) -> bool:
     state = detect(dev.settings)
     if state.touched() or state.index is None or not all(run.ended for run in dev.runs()):
         return False
-    committed = combine_data_versions({shard: head.data_version for shard, head in state.heads.items()})
+    committed = combine_data_versions({shard: head.data_version for shard, head in state.heads.items()}, {})
     index, vectors = dev.events("training_index")[:1], dev.events("feature_vectors")[:1]
     told = [event.metadata[name] for events, name in ((index, "digest"), (vectors, "index_digest")) for event in events]
     return state.index.data_version == committed and told == [state.index.digest] * 2

@@ -119,7 +119,7 @@ def test_settings_of_a_model_are_refused_where_there_is_none(name):
 
 
 def test_the_default_extractor_can_be_pinned():
-    with pytest.raises(ConfigError, match="the installed EfficientNet-Lite0 has ([0-9a-f]{64})") as caught:
+    with pytest.raises(ConfigError, match=r"the installed EfficientNet-Lite0 has ([0-9a-f]{64})") as caught:
         extractor_digest(FeatureSettings(sha256="0" * 64))
     found = re.findall("[0-9a-f]{64}", str(caught.value))[1]
     assert extractor_digest(FeatureSettings(sha256=found)) == extractor_digest(FeatureSettings())
@@ -176,7 +176,7 @@ class TestTorchModels:
         for wrong in ({**state, "more": state[first]}, {first: state[first]}, {**state, first: state[first][:1]}):
             torch.save(wrong, tmp_path / "wrong.pth")
             other = features.model_copy(update={"weights": str(tmp_path / "wrong.pth")})
-            with pytest.raises(ConfigError, match="wrong.pth is not of"):
+            with pytest.raises(ConfigError, match=r"wrong\.pth is not of"):
                 build_extractor(other, cache_dir=tmp_path, threads=1)
 
     def test_a_classifier_of_other_classes_does_not_matter(self, kind, model_cache_dir, tmp_path):

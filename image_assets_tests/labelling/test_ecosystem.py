@@ -35,7 +35,7 @@ from image_assets_tests.labelling.examples import RECIPE, SIZE, examples, projec
 
 READERS = Path(__file__).parent / "readers"
 TOKEN = "0123456789abcdef0123456789abcdef01234567"
-STARTED_WITHIN_S = 180
+STARTED_WITHIN_S = 300
 
 
 def interpreter(variable: str) -> str:

@@ -155,11 +155,12 @@ def test_the_classifier_tells_from_the_vectors_what_it_tells_from_pixels(tmp_pat
     for name, draw in PICTURES.items():
         (tmp_path / "raw").mkdir(exist_ok=True)
         draw().save(tmp_path / "raw" / f"{name}.png")
-    both = {"enabled": True}
     settings = settings_for(
-        tmp_path, features={"extractor": "efficientnet-lite0", "dtype": "float16"}, image={"width_px": 224, "height_px": 224},
-        auto_labels=both,
-    )  # fmt: skip
+        tmp_path,
+        features={"extractor": "efficientnet-lite0", "dtype": "float16"},
+        image={"width_px": 224, "height_px": 224},
+        auto_labels={"enabled": True},
+    )
     run_dataset(settings)
     found = {row["key"]: (row["imagenet_label"], row["imagenet_confidence"]) for row in told(settings)}
     words = {"analogue clock": "analog clock", "crossword": "crossword puzzle"}

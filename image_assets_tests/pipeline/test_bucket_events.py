@@ -259,7 +259,7 @@ rounds = st.lists(st.tuples(st.lists(changes, max_size=4), fates, st.booleans())
 
 
 @settings(
-    max_examples=4,
+    max_examples=2,
     deadline=None,
     derandomize=True,
     phases=[Phase.explicit, Phase.generate],

@@ -160,7 +160,10 @@ def test_after_any_history_duplicates_are_those_of_a_dataset_from_scratch(tmp_pa
         if step % 2:
             vacuum_dataset(settings, Retention(keep=1), compact=True, dry_run=False)
             run_dataset(settings)
-        assert files_of(settings) == from_scratch(settings)
+        found = files_of(settings)
+        assert found == from_scratch(settings)
+        # The index has the same groups.
+        assert pq.read_table(Path(settings.store, "index.parquet"))["group"].to_pylist() == found["group"]
 
 
 def test_killed_at_any_write_the_next_call_ends_the_same(tmp_path):

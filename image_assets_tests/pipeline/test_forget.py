@@ -38,7 +38,7 @@ from image_assets_tests.images import image_bytes, make_settings_for, write_imag
 
 EVERYTHING = {
     "features": {"extractor": "colour-moments"},
-    "exports": ["csv", "hdf5", "json", "numpy", "parquet"],
+    "exports": ["csv", "files", "hdf5", "json", "npy", "parquet"],
     "augment": {"variants": 1},
     "image": {"width_px": 8, "height_px": 8},
     "annotations": {"enabled": True},
@@ -202,8 +202,9 @@ def test_a_forgotten_dataset_equals_one_made_without_the_image(tmp_path):
     assert forgotten == content_of(fresh, 1)
     for name in ("images_processed", "corrupted_images"):
         assert report.index.head.totals[name] == made.index.head.totals[name]
-    for path in (tmp_path / "store/exports").iterdir():
-        other = (tmp_path / "fresh/store/exports" / path.name).read_bytes()
+    exports = tmp_path / "store/exports"
+    for path in (path for path in exports.rglob("*") if path.is_file()):
+        other = (tmp_path / "fresh/store/exports" / path.relative_to(exports)).read_bytes()
         assert (
             path.suffix == ".parquet" or path.read_bytes().replace(b'"index_number": 3', b'"index_number": 1') == other
         )

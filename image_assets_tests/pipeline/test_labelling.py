@@ -1,6 +1,8 @@
 """Images to a labelling platform and labels back: by content, each once, in pixels of the originals."""
 
+import fcntl
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -51,7 +53,7 @@ def published(folder: Path, **overrides: Any) -> Settings:
     """Three images of 64 x 32 in a dataset of 16 x 16: scaled by a half, and 8 pixels cut off left and right."""
     for number, key in enumerate(('odd, "name" 日本.png', "b/two.png", "c.png")):
         put(folder, key, number)
-    settings = make_settings_for(folder, labels={"kind": "none"}, **overrides)
+    settings = make_settings_for(folder, labels={"kind": "none"}, num_shards=1, **overrides)
     run_dataset(settings)
     return settings
 
@@ -184,6 +186,8 @@ def test_labels_that_come_back_read_and_decode_nothing(tmp_path: Path) -> None:
     come_back(settings, path, "cvat")
     counts = run_dataset(settings).counts
     assert (counts.decoded, counts.hashed, counts.read_bytes) == (0, 0, 0)
+    with open_dataset(settings.store) as dataset:
+        assert dataset.table(["label"])["label"].to_pylist() == ["cat"] * 3
 
 
 def test_of_labelled_images_only_those_without_a_label_go_out(tmp_path: Path) -> None:
@@ -203,7 +207,7 @@ def test_of_labelled_images_only_those_without_a_label_go_out(tmp_path: Path) ->
 def test_a_recipe_that_changed_since_the_export_does_not_move_what_comes_back(tmp_path: Path) -> None:
     settings = published(tmp_path)
     path = annotated(export(settings, tmp_path, "cvat"), "cvat", Annotation("cat", BOX))
-    later = make_settings_for(tmp_path, labels={"kind": "none"}, image={"width_px": 24, "height_px": 8})
+    later = make_settings_for(tmp_path, labels={"kind": "none"}, num_shards=1, image={"width_px": 24, "height_px": 8})
     run_dataset(later)
     come_back(later, path, "cvat")
     assert set(map(str, said(later).values())) == {str([("cat", Box(20.0, 8.0, 36.0, 24.0))])}
@@ -332,6 +336,18 @@ def test_an_export_that_broke_off_is_written_anew(tmp_path: Path) -> None:
     (report.folder / "tasks.jsonl").write_text("{")
     with pytest.raises(DatasetError, match="which says what was sent, is missing or damaged"):
         export(settings, tmp_path, "cvat")
+
+
+def test_two_exports_of_a_project_do_not_write_at_once(tmp_path: Path) -> None:
+    settings = published(tmp_path)
+    folder = LabelExport("cvat", "p", tmp_path / "out").folder
+    folder.mkdir(parents=True)
+    handle = os.open(folder, os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    with pytest.raises(DatasetError, match="another export writes to"):
+        export(settings, tmp_path, "cvat")
+    os.close(handle)
+    assert export(settings, tmp_path, "cvat").exported == 3
 
 
 def test_names_of_projects_are_folders_of_their_own(tmp_path: Path) -> None:

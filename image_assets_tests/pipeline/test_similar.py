@@ -1,5 +1,7 @@
 """Searching for similar images: exactly, approximately, by key and by file."""
 
+import importlib.util
+import io
 import json
 
 import numpy as np
@@ -23,7 +25,7 @@ from image_assets_tests.images import image_bytes, make_settings_for, write_imag
 COLOURS = {"extractor": "colour-moments"}
 APPROXIMATE = {"approximate": True, "exact_below_rows": 0}
 needs_usearch = pytest.mark.skipif(
-    __import__("importlib.util").util.find_spec("usearch") is None, reason="needs usearch, which is an extra"
+    importlib.util.find_spec("usearch") is None, reason="needs usearch, which is an extra"
 )
 WAYS = ["exact", pytest.param("approximate", marks=needs_usearch)]
 
@@ -169,7 +171,7 @@ def test_the_graph_follows_what_comes_and_goes_by_content(tmp_path):
     for change in (
         lambda: write_images(tmp_path / "raw", 3, first=50),
         lambda: (tmp_path / "raw" / "a/0.jpg").rename(tmp_path / "raw" / "a/other.jpg"),
-        lambda: (tmp_path / "raw" / "a/2.jpg").unlink(),
+        (tmp_path / "raw" / "a/2.jpg").unlink,
         lambda: write_image(tmp_path / "raw", "c/copy.jpg", 4),
         lambda: [(tmp_path / "raw" / f"b/{number}.jpg").unlink() for number in (1, 3, 5, 7, 9)],
     ):
@@ -266,3 +268,17 @@ def test_the_command_prints_a_table_or_json(tmp_path):
     assert table.splitlines()[1].split() == [f"{best['similarity']:.4f}", best["label"], best["key"]]
     wrong = CliRunner().invoke(main, ["similar", "nothing", "--config", str(config)])
     assert (wrong.exit_code, wrong.output.count("\n")) == (1, 1)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_store_in_a_bucket_is_searched_like_a_folder(tmp_path, s3, way):
+    write_images(tmp_path / "raw", 8)
+    files = {**COLOURS, "files": ["numpy"]}
+    here = settings_for(tmp_path, way=way, features=files)
+    there = settings_for(tmp_path, way=way, features=files, store=s3.url(s3.new_bucket(), "store"))
+    found = [similar_summary(run_and_return(settings), "a/0.jpg", k=3) for settings in (here, there)]
+    assert found[0] == found[1]
+    forget_images(there, ["a/0.jpg"])
+    store = open_store(there)
+    assert np.load(io.BytesIO(store.get("feature_vectors.npy").to_pybytes())).shape == (7, 144)
+    assert similar_summary(there, "b/1.jpg", k=9)["search"] == way

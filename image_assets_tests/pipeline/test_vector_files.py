@@ -135,9 +135,7 @@ def test_killed_at_any_write_the_record_never_says_what_is_not_so(tmp_path, monk
     run_dataset(settings)
     record = json.loads((tmp_path / "store" / "feature_vectors.json").read_text())
     assert (record["rows"], record["files"]) == (4, ["feature_vectors.h5", "feature_vectors.npy"])
-    np.testing.assert_array_equal(
-        np.load(tmp_path / "store" / "feature_vectors.npy"), vectors_and_ids(settings)[0]
-    )
+    np.testing.assert_array_equal(np.load(tmp_path / "store" / "feature_vectors.npy"), vectors_and_ids(settings)[0])
 
 
 def test_nothing_of_a_forgotten_image_stays_in_any_file(tmp_path):
