@@ -553,6 +553,14 @@ class Settings(_Section):
         return self
 
     @model_validator(mode="after")
+    def _vectors_for_what_is_made_of_them(self) -> "Settings":
+        made = {"similarity.approximate": self.similarity.approximate, "auto_labels.enabled": self.auto_labels.enabled}
+        for name, wanted in made.items():
+            if wanted and self.features.extractor == "none":
+                raise ValueError(f"{name} needs feature vectors, and features.extractor is none; set one of the two")
+        return self
+
+    @model_validator(mode="after")
     def _fetching_ends_before_its_worker(self) -> "Settings":
         limit_s = self.limits.max_decode_s
         for part in (self.source, *self.source.parts):

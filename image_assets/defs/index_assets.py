@@ -10,7 +10,7 @@ from image_assets.defs.instance_events import check_specs, plain_failures, sever
 from image_assets.defs.metadata import index_columns, index_metadata
 from image_assets.defs.names import Names
 from image_assets.pipeline.exporting import write_exports
-from image_assets.pipeline.following import Follower
+from image_assets.pipeline.following import Follower, build_follower
 from image_assets.pipeline.indexing import build_index
 from image_assets.pipeline.logs import pipeline_log
 from image_assets.pipeline.shard_exports import is_sharded
@@ -60,7 +60,7 @@ def follower_asset(settings: Settings, names: Names, name: str, follower: Follow
     )
     def following() -> dg.MaterializeResult:  # type: ignore[type-arg]
         with plain_failures():
-            report = (follower.judge or follower.build)(settings)
+            report = build_follower(settings, name, follower, rejudge=True)
         return dg.MaterializeResult(
             metadata=dict(report.facts),
             data_version=dg.DataVersion(follower_version(settings, follower, report.index_digest)),

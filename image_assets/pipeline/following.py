@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from functools import partial
 from typing import Protocol
 
@@ -20,7 +21,9 @@ from image_assets.pipeline.similarity_index import build_similarity, similarity_
 from image_assets.pipeline.warehouse_bigquery import bigquery_version, build_bigquery
 from image_assets.settings import Settings
 from image_assets.storage.identity import open_store
+from image_assets.storage.indexes import latest_index
 from image_assets.storage.store import Store
+from image_assets.storage.verdicts import keep_verdicts
 
 
 class FollowReport(Protocol):
@@ -142,9 +145,26 @@ def follow_index(settings: Settings, *, rejudge: bool) -> dict[str, FollowReport
     """
     reports: dict[str, FollowReport] = {}
     for name, follower in wanted_followers(settings).items():
-        reports[name] = (follower.judge if rejudge and follower.judge else follower.build)(settings)
+        reports[name] = build_follower(settings, name, follower, rejudge=rejudge)
     write_exports(open_store(settings), [name for name in settings.exports if not is_sharded(name)])
     return reports
+
+
+def build_follower(settings: Settings, name: str, follower: Follower, *, rejudge: bool) -> FollowReport:
+    """Bring one of them in line with the newest index, and keep what its checks said.
+
+    Args:
+        rejudge: also judge again what stays as it is.
+
+    Raises:
+        ImageAssetsError: as the step does.
+        OSError: there is no room for a file.
+    """
+    report = (follower.judge if rejudge and follower.judge else follower.build)(settings)
+    if report.verdicts:
+        store = open_store(settings)
+        keep_verdicts(store, latest_index(store), {name: report.verdicts}, at=datetime.now(UTC))
+    return report
 
 
 def write_all_exports(store: Store, names: Sequence[str]) -> list[ShardExport]:

@@ -35,6 +35,7 @@ from image_assets.storage.indexes import (
 from image_assets.storage.locks import in_use
 from image_assets.storage.manifests import read_manifest
 from image_assets.storage.store import Store
+from image_assets.storage.verdicts import keep_verdicts
 
 _TRIES = 5
 
@@ -75,7 +76,9 @@ def build_index(settings: Settings, *, rejudge: bool = True) -> IndexReport:
         StoreError: the store does not answer or a manifest is damaged.
     """
     with in_use(store := open_store(settings)):
-        return _bring_up_to_date(settings, store, rejudge=rejudge)
+        report = _bring_up_to_date(settings, store, rejudge=rejudge)
+        keep_verdicts(store, report.head.number, {"training_index": report.verdicts}, at=datetime.now(UTC))
+        return report
 
 
 def _bring_up_to_date(settings: Settings, store: Store, *, rejudge: bool) -> IndexReport:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from image_assets.core.errors import CommitConflictError
 from image_assets.core.manifest import Counts
@@ -17,6 +18,7 @@ from image_assets.pipeline.preprocess import ShardConflictsError, ShardReport, p
 from image_assets.settings import Settings
 from image_assets.storage.identity import open_store
 from image_assets.storage.locks import in_use
+from image_assets.storage.verdicts import keep_verdicts
 
 # Runs that keep overtaking this one on the same shards mean that it is not needed.
 _TRIES = 5
@@ -108,6 +110,9 @@ def update_shards(
         except ShardConflictsError as conflicts:
             left = list(conflicts.shards)
             continue
+        made = {shard: report.verdicts for shard, report in reports.items() if not report.unchanged}
+        number = state.index.number if state.index is not None else 0
+        keep_verdicts(open_store(settings), number, made, at=datetime.now(UTC))
         return [reports[shard] for shard in shards], state
     raise CommitConflictError(f"other runs committed {', '.join(left)} first, {_TRIES} times; run again")
 

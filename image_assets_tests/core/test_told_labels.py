@@ -9,7 +9,7 @@ from image_assets.core.label_votes import vote
 
 @pytest.mark.parametrize("dim", [1, 2, 144, 1280, 4096, 20_000])
 def test_products_are_exact_in_float32_and_no_more_than_it_holds(dim):
-    vectors = np.random.default_rng(dim).normal(0, 1, (40, dim)).astype(np.float32)
+    vectors = np.random.default_rng(dim).normal(0, 1, (8, dim)).astype(np.float32)
     vectors[0] = 1e-30 * np.sign(vectors[0])  # as equal parts as can be: rounding makes it longest
     units = whole_units(vectors)
     exact = units.astype(np.int64) @ units.astype(np.int64).T
