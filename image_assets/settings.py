@@ -340,7 +340,7 @@ class SplitsEvenSettings(_Section):
     """When the splits of a label make a check warn."""
 
     tolerance: float = Field(
-        0.05, ge=0, le=1, description="A label may differ by this fraction of its images (0-1), and by one image."
+        0.05, ge=0, le=1, description="A label may differ by this fraction of its images (0-1), and by two images."
     )
 
 

@@ -4,14 +4,17 @@ from image_assets.checks.base import IndexEvidence, Verdict
 from image_assets.settings import CheckSettings
 
 _SHOWN_LABELS = 5
+# One by rounding, and a copy that went where its original is.
+_ALLOWED_IMAGES = 2
 
 
 def splits_even(evidence: IndexEvidence, settings: CheckSettings) -> Verdict:
-    """Warn when a label has more or fewer images in a split than the tolerance allows; one image always is allowed."""
+    """Warn when a label has more or fewer images in a split than the tolerance allows; two images always are."""
     splits, tolerance = evidence.splits, settings.splits_even.tolerance
     fractions = splits.fractions
     worst = {label: _most_off(counts, fractions) for label, counts in splits.by_label.items()} if fractions else {}
-    off = {label: images for label, images in worst.items() if images > max(1, tolerance * sum(splits.by_label[label]))}
+    allowed = {label: max(_ALLOWED_IMAGES, tolerance * sum(counts)) for label, counts in splits.by_label.items()}
+    off = {label: images for label, images in worst.items() if images > allowed[label]}
     sizes = [sum(counts) for counts in zip(*splits.by_label.values(), strict=True)] or [0, 0, 0]
     sentence = f"{sizes[0]} train, {sizes[1]} val, {sizes[2]} test."
     if off:

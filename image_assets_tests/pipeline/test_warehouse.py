@@ -49,6 +49,8 @@ def test_each_table_answers(settings):
     assert rest == ["a/bad.png", "not_an_image"]
     assert ask(settings, "select count(*) from images join duplicates using (id)")[1] == [(6,)]
     assert ask(settings, "select number, rows from snapshots")[1] == [(1, 6)]
+    judged = ask(settings, "select distinct subject from check_results where \"check\" in ('complete', 'unique_ids')")[1]
+    assert sorted(judged) == [("0-of-2",), ("1-of-2",), ("training_index",)]
     tables = {name for (name,) in ask(settings, "show tables")[1]}
     assert tables >= {"images", "manifests", "duplicates", "snapshots"}
     assert "neighbours" not in tables
