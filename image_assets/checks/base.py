@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from image_assets.core.index import IndexHead
 from image_assets.core.manifest import Manifest
-from image_assets.settings import CheckSettings
+from image_assets.settings.checks import CheckSettings
 
 
 @dataclass(frozen=True, slots=True)

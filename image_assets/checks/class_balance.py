@@ -2,7 +2,7 @@
 
 from image_assets.checks.base import Verdict
 from image_assets.checks.quality_base import QualityEvidence, not_known
-from image_assets.settings import QualitySettings
+from image_assets.settings.quality import QualitySettings
 
 
 def class_balance(evidence: QualityEvidence, settings: QualitySettings) -> Verdict:

@@ -3,7 +3,7 @@
 import pyarrow.compute as pc
 
 from image_assets.checks.base import ShardEvidence, Verdict
-from image_assets.settings import CheckSettings
+from image_assets.settings.checks import CheckSettings
 
 
 def complete(evidence: ShardEvidence, _: CheckSettings) -> Verdict:

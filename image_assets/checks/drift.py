@@ -7,7 +7,7 @@ from image_assets.checks.base import Verdict
 from image_assets.checks.quality_base import Baseline, QualityEvidence, not_known
 from image_assets.core.dataset_statistics import DatasetStatistics
 from image_assets.core.drift import Drift, jensen_shannon, population_stability
-from image_assets.settings import QualitySettings, StabilitySettings
+from image_assets.settings.quality import QualitySettings, StabilitySettings
 
 
 def pixel_drift(evidence: QualityEvidence, settings: QualitySettings) -> Verdict:

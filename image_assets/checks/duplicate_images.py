@@ -3,7 +3,7 @@
 from image_assets.checks.base import Verdict
 from image_assets.checks.flagged_images import judge_share
 from image_assets.checks.quality_base import QualityEvidence, not_known
-from image_assets.settings import QualitySettings
+from image_assets.settings.quality import QualitySettings
 
 
 def exact_duplicates(evidence: QualityEvidence, settings: QualitySettings) -> Verdict:

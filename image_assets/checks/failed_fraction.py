@@ -6,7 +6,7 @@ import pyarrow.compute as pc
 
 from image_assets.checks.base import ShardEvidence, Verdict
 from image_assets.core.sample import FAILED
-from image_assets.settings import CheckSettings
+from image_assets.settings.checks import CheckSettings
 
 
 def failed_fraction(evidence: ShardEvidence, settings: CheckSettings) -> Verdict:

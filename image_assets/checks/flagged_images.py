@@ -2,7 +2,7 @@
 
 from image_assets.checks.base import Verdict
 from image_assets.checks.quality_base import QualityCheck, QualityEvidence, not_known
-from image_assets.settings import QualitySettings, QualityShareSettings
+from image_assets.settings.quality import QualitySettings, QualityShareSettings
 
 _OF_THE_INDEX = frozenset({"odd_size", "odd_aspect_ratio", "wrong_extension"})
 

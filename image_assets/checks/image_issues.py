@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from image_assets.settings import QualitySettings
+from image_assets.settings.quality import QualitySettings
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Whether the source lost so much that it must be confirmed: an unmounted disk looks like a great deletion."""
 
 from image_assets.checks.base import ListingEvidence, Verdict
-from image_assets.settings import CheckSettings
+from image_assets.settings.checks import CheckSettings
 
 
 def lost_fraction(evidence: ListingEvidence, settings: CheckSettings) -> Verdict:

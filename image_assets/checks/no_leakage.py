@@ -1,7 +1,7 @@
 """Whether what measures is like nothing that trained."""
 
 from image_assets.checks.base import IndexEvidence, Verdict
-from image_assets.settings import CheckSettings
+from image_assets.settings.checks import CheckSettings
 
 
 def no_leakage(evidence: IndexEvidence, _: CheckSettings) -> Verdict:

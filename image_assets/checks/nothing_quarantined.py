@@ -1,7 +1,7 @@
 """Whether images are kept out of all splits."""
 
 from image_assets.checks.base import IndexEvidence, Verdict
-from image_assets.settings import CheckSettings
+from image_assets.settings.checks import CheckSettings
 
 
 def nothing_quarantined(evidence: IndexEvidence, _: CheckSettings) -> Verdict:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from image_assets.checks.base import Verdict
 from image_assets.core.dataset_statistics import DatasetStatistics
-from image_assets.settings import QualitySettings
+from image_assets.settings.quality import QualitySettings
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Whether an index has as many rows as its manifests promise."""
 
 from image_assets.checks.base import IndexEvidence, Verdict
-from image_assets.settings import CheckSettings
+from image_assets.settings.checks import CheckSettings
 
 
 def row_count(evidence: IndexEvidence, _: CheckSettings) -> Verdict:

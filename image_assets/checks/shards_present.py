@@ -1,7 +1,7 @@
 """Whether an index covers every shard."""
 
 from image_assets.checks.base import IndexEvidence, Verdict
-from image_assets.settings import CheckSettings
+from image_assets.settings.checks import CheckSettings
 
 
 def shards_present(evidence: IndexEvidence, _: CheckSettings) -> Verdict:

@@ -1,7 +1,7 @@
 """Whether each label is split as the settings want."""
 
 from image_assets.checks.base import IndexEvidence, Verdict
-from image_assets.settings import CheckSettings
+from image_assets.settings.checks import CheckSettings
 
 _SHOWN_LABELS = 5
 # One by rounding, and a copy that went where its original is.

@@ -1,7 +1,7 @@
 """Whether every row of an index has its own id."""
 
 from image_assets.checks.base import IndexEvidence, Verdict
-from image_assets.settings import CheckSettings
+from image_assets.settings.checks import CheckSettings
 
 
 def unique_ids(evidence: IndexEvidence, _: CheckSettings) -> Verdict:

@@ -1,7 +1,7 @@
 """Whether row i of the vector file belongs to row i of the index."""
 
 from image_assets.checks.base import VectorEvidence, Verdict
-from image_assets.settings import CheckSettings
+from image_assets.settings.checks import CheckSettings
 
 
 def vectors_aligned(evidence: VectorEvidence, _: CheckSettings) -> Verdict:

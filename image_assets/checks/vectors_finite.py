@@ -1,7 +1,7 @@
 """Whether every number of every vector is finite."""
 
 from image_assets.checks.base import VectorEvidence, Verdict
-from image_assets.settings import CheckSettings
+from image_assets.settings.checks import CheckSettings
 
 
 def vectors_finite(evidence: VectorEvidence, _: CheckSettings) -> Verdict:

@@ -59,7 +59,8 @@ def settings_from(options: dict[str, Any]) -> "Settings":
 
 
 def _settings_of_place(options: dict[str, Any], overrides: dict[str, Any]) -> "Settings":
-    from image_assets.settings import SourceSettings, dataset_name_for, is_url, make_settings
+    from image_assets.settings import dataset_name_for, is_url, make_settings
+    from image_assets.settings.sources import SourceSettings
     from image_assets.sources import kind_of
 
     place = _absolute(options["input_dir"]) or ""

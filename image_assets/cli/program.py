@@ -21,6 +21,9 @@ class Program(click.Group):
         except ConfigError as error:
             _complain(error)
             ctx.exit(EXIT_USAGE)
+        except BrokenPipeError:
+            # Who reads the answer has enough (`| head`); click ends without a word.
+            raise
         except (ImageAssetsError, OSError) as error:
             _complain(error)
             ctx.exit(EXIT_FAILURE)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from image_assets.settings import TriggerSettings
+from image_assets.settings.triggers import TriggerSettings
 
 # Two states of one shard that share 48 bits of their hash are not met.
 _SHORT_BYTES = 6

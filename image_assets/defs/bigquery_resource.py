@@ -4,7 +4,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from image_assets.pipeline.warehouse_bigquery import use_bigquery_client
-from image_assets.settings import BigQuerySettings
+from image_assets.settings.warehouse import BigQuerySettings
 
 if TYPE_CHECKING:
     from dagster_gcp import BigQueryResource

@@ -13,7 +13,7 @@ from image_assets.features.pins import combined_digest
 from image_assets.features.timm_model import build_timm_model, timm_model_digest
 from image_assets.features.torch_model import known_torch_digest
 from image_assets.features.torchvision_model import build_torchvision_model, torchvision_model_digest
-from image_assets.settings import FeatureSettings
+from image_assets.settings.features import FeatureSettings
 
 
 @dataclass(frozen=True, slots=True)

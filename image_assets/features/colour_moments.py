@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from image_assets.features.base import require_rgb_images
 from image_assets.features.pins import refuse_settings
-from image_assets.settings import FeatureSettings
+from image_assets.settings.features import FeatureSettings
 
 _GRID = 4
 _VERSION = "colour-moments 1: 4x4 cells, RGB, mean, standard deviation and cube root of the third central moment"

@@ -20,7 +20,7 @@ from image_assets.features.model_cache import cached_model
 from image_assets.features.one_by_one import embed_each
 from image_assets.features.pins import check_pin, combined_digest, refuse_settings
 from image_assets.features.torch_weights import parse_state_dict
-from image_assets.settings import FeatureSettings
+from image_assets.settings.features import FeatureSettings
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession

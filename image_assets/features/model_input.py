@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from image_assets.settings import ModelInputSettings
+from image_assets.settings.features import ModelInputSettings
 
 Triple = tuple[float, float, float]
 Interpolation = Literal["bicubic", "bilinear"]

@@ -11,7 +11,7 @@ from image_assets.core.errors import ConfigError
 from image_assets.features.model_input import ModelInput, as_numbers, seen_pixels, settings_text, with_settings
 from image_assets.features.one_by_one import embed_each
 from image_assets.features.pins import check_pin, combined_digest, file_sha256, refuse_settings
-from image_assets.settings import FeatureSettings, ModelInputSettings
+from image_assets.settings.features import FeatureSettings, ModelInputSettings
 
 PREFIX = "onnx:"
 # Part of the digest: change it when the same file and pixels would give other vectors.

@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 
 from image_assets.core.errors import ConfigError
-from image_assets.settings import FeatureSettings
+from image_assets.settings.features import FeatureSettings
 
 _READ_BYTES = 2**20
 

@@ -13,7 +13,7 @@ from image_assets.core.errors import ConfigError, MissingExtraError
 from image_assets.features.model_input import ModelInput, as_numbers, seen_pixels
 from image_assets.features.one_by_one import embed_each
 from image_assets.features.pins import check_pin, combined_digest, file_sha256, refuse_settings
-from image_assets.settings import FeatureSettings
+from image_assets.settings.features import FeatureSettings
 
 # Part of the digest: change it when the same weights and pixels would give other vectors.
 _VERSION = "torch 1: middle, Pillow, (x / 255 - mean) / std, one image at a time, last linear layer left out"

@@ -12,7 +12,7 @@ from image_assets.features.torch_model import (
     load_weights,
     weights_digest_of,
 )
-from image_assets.settings import FeatureSettings
+from image_assets.settings.features import FeatureSettings
 
 PREFIX = "torchvision:"
 

@@ -16,7 +16,9 @@ from image_assets.core.object_urls import ObjectUrl, is_object_url, parse_object
 from image_assets.core.s3_events import parse_notification
 from image_assets.pipeline.event_queue import EventQueue, Message
 from image_assets.pipeline.listing_snapshots import Look, list_in_time, newest_listing, publish_pieces
-from image_assets.settings import Settings, SourceSettings, SqsSettings
+from image_assets.settings import Settings
+from image_assets.settings.sources import SourceSettings
+from image_assets.settings.triggers import SqsSettings
 from image_assets.sources import kind_of
 from image_assets.sources.names import image_extensions, may_be_image
 from image_assets.sources.object_names import is_hidden, key_of

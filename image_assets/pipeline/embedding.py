@@ -19,7 +19,8 @@ from image_assets.core.index import IndexHead
 from image_assets.features import build_extractor, quick_digest, vectors_digest
 from image_assets.features.base import Extractor
 from image_assets.pipeline.pixels import stored_pixels
-from image_assets.settings import FeatureSettings, Settings
+from image_assets.settings import Settings
+from image_assets.settings.features import FeatureSettings
 from image_assets.storage import layout
 from image_assets.storage.identity import open_store
 from image_assets.storage.indexes import iter_index, newest_index_head

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from image_assets.core.errors import ConfigError, SourceError
-from image_assets.settings import SqsSettings
+from image_assets.settings.triggers import SqsSettings
 
 # SQS hands out, and deletes, ten at a time; an answer takes 10 to 20 ms.
 _MESSAGES_A_REQUEST = 10

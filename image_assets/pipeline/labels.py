@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from image_assets.core.errors import ConfigError
 from image_assets.core.extra import extra_text, extra_texts
 from image_assets.core.listing import Listing, with_column
-from image_assets.settings import LabelSettings
+from image_assets.settings.sources import LabelSettings
 from image_assets.storage.mapped_texts import mapped_texts
 
 _ROWS_A_BATCH = 65_536

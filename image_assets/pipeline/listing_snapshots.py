@@ -11,7 +11,8 @@ import pyarrow as pa
 
 from image_assets.core.errors import SourceError
 from image_assets.core.listing import Listing
-from image_assets.settings import Settings, SourceSettings
+from image_assets.settings import Settings
+from image_assets.settings.sources import SourceSettings
 from image_assets.sources import build_source
 from image_assets.sources.base import SlicedSource
 from image_assets.sources.spool import ListingBuilder

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from image_assets.checks.base import SplitEvidence
 from image_assets.core.splits import QUARANTINE, SPLITS
-from image_assets.settings import SplitSettings
+from image_assets.settings.splits import SplitSettings
 
 _COLUMNS = ["variant", "label", "sha256", "group", "split"]
 

@@ -28,7 +28,8 @@ from image_assets.core.splits import (
 )
 from image_assets.pipeline.grouping import Grouped
 from image_assets.pipeline.new_contents import Outputs
-from image_assets.settings import Settings, SplitSettings
+from image_assets.settings import Settings
+from image_assets.settings.splits import SplitSettings
 from image_assets.storage.splits import Pins, add_pins, read_pins
 
 _TRIES = 20

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from image_assets.core.index import IndexHead
 from image_assets.pipeline.labelled_neighbours import Labelled
-from image_assets.settings import AutoLabelSettings
+from image_assets.settings.features import AutoLabelSettings
 from image_assets.storage.auto_labels import PIECE_ROWS
 from image_assets.storage.indexes import iter_index
 from image_assets.storage.store import Store

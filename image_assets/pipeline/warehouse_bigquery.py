@@ -17,7 +17,8 @@ from image_assets.core.errors import ConfigError, DatasetError, MissingExtraErro
 from image_assets.core.index import IndexHead
 from image_assets.core.manifest import MANIFEST_SCHEMA
 from image_assets.pipeline.export_size import announce_bytes
-from image_assets.settings import BigQuerySettings, Settings
+from image_assets.settings import Settings
+from image_assets.settings.warehouse import BigQuerySettings
 from image_assets.storage import layout
 from image_assets.storage.identity import open_store
 from image_assets.storage.indexes import newest_index_head

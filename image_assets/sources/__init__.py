@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 from image_assets.core.errors import ConfigError
 from image_assets.core.object_urls import is_object_url
-from image_assets.settings import SourceSettings, is_url
+from image_assets.settings import is_url
+from image_assets.settings.sources import SourceSettings
 from image_assets.sources.base import Source
 from image_assets.sources.kinds import ARCHIVE_SUFFIXES, HUB_SCHEME, TABLE_SUFFIXES, is_container, is_list_of_urls
 

@@ -5,7 +5,8 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from image_assets.core.errors import ContainerError, SourceFileError
-from image_assets.settings import SourceSettings, is_url
+from image_assets.settings import is_url
+from image_assets.settings.sources import SourceSettings
 from image_assets.sources.base import RawImage
 from image_assets.sources.build_tree import tree_of_containers
 from image_assets.sources.container_source import ContainerSource

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from image_assets.core.errors import SourceError, SourceFileError, VanishedError
 from image_assets.core.listing import LISTING_SCHEMA, Listing, make_listing
-from image_assets.settings import SourceSettings
+from image_assets.settings.sources import SourceSettings
 from image_assets.sources.base import RawImage
 from image_assets.sources.names import image_extensions
 from image_assets.sources.object_names import NO_PATH, key_of, keys_of

@@ -3,7 +3,8 @@
 import os
 
 from image_assets.core.object_urls import split_object_url
-from image_assets.settings import SourceSettings, is_url
+from image_assets.settings import is_url
+from image_assets.settings.sources import SourceSettings
 from image_assets.sources.kinds import is_container
 from image_assets.sources.local_tree import LocalTree
 from image_assets.sources.trees import Tree

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from image_assets.core.errors import ContainerError, SourceError
 from image_assets.core.listing import Listing
-from image_assets.settings import SourceSettings
+from image_assets.settings.sources import SourceSettings
 from image_assets.sources.base import RawImage
 from image_assets.sources.container_places import head_of, outside
 from image_assets.sources.spool import ListingBuilder

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from image_assets.core.errors import SourceFileError
 from image_assets.core.listing import Listing
-from image_assets.settings import SourceSettings
+from image_assets.settings.sources import SourceSettings
 from image_assets.sources.base import RawImage
 from image_assets.sources.local_files import LocalFiles, settled_status, version_of
 from image_assets.sources.names import image_extensions, may_be_image

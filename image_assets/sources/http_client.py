@@ -17,7 +17,7 @@ from urllib3.exceptions import HTTPError, InvalidHeader
 from urllib3.util import parse_url
 
 from image_assets.core.errors import SourceFileError
-from image_assets.settings import HttpSettings
+from image_assets.settings.sources import HttpSettings
 from image_assets.sources.http_errors import BUSY_CODES, PASSING_CODES, PassingError, status_text, translated
 from image_assets.sources.http_proxy import Proxies, Proxy, refuse_private
 from image_assets.sources.opt_out import opt_out_of

@@ -12,7 +12,8 @@ import numpy as np
 from image_assets.core.errors import ConfigError, ContainerError, SourceError, SourceFileError, VanishedError
 from image_assets.core.listing import Listing
 from image_assets.core.split_expressions import RowRange, parse_split
-from image_assets.settings import SourceSettings, is_url
+from image_assets.settings import is_url
+from image_assets.settings.sources import SourceSettings
 from image_assets.sources.base import RawImage
 from image_assets.sources.build_tree import build_tree
 from image_assets.sources.container_source import ContainerSource

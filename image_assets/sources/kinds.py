@@ -3,7 +3,8 @@
 import os
 
 from image_assets.core.object_urls import is_object_url
-from image_assets.settings import SourceSettings, is_url
+from image_assets.settings import is_url
+from image_assets.settings.sources import SourceSettings
 
 HUB_SCHEME = "hf://"
 GZIP_SUFFIXES = (".tar.gz", ".tgz")

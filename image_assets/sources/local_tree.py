@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from image_assets.core.errors import SourceFileError, VanishedError
-from image_assets.settings import SourceSettings
+from image_assets.settings.sources import SourceSettings
 from image_assets.sources.local_files import LocalFiles, settled_status, version_of
 from image_assets.sources.trees import TreeFile, TreeReader
 

@@ -1,6 +1,6 @@
 """Which names in a source are candidates for images, and how one that is no text is written."""
 
-from image_assets.settings import SourceSettings
+from image_assets.settings.sources import SourceSettings
 
 # Endings of the formats that Pillow identifies; a file of another name is ignored and counted.
 IMAGE_EXTENSIONS = frozenset(

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from image_assets.settings import SourceSettings
+from image_assets.settings.sources import SourceSettings
 from image_assets.sources.object_names import key_of, keys_of
 from image_assets.sources.objects import ObjectMeta, Objects
 from image_assets.sources.trees import TreeFile, TreeReader

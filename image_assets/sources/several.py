@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from image_assets.core.errors import SourceError, SourceFileError, VanishedError
 from image_assets.core.listing import LISTING_SCHEMA, Listing, make_listing, sort_listing, with_column
-from image_assets.settings import SourceSettings
+from image_assets.settings.sources import SourceSettings
 from image_assets.sources.base import PrefetchingSource, RawImage, SlicedSource, Source
 
 

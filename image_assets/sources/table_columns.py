@@ -11,7 +11,7 @@ import pyarrow.types as pt
 
 from image_assets.core.errors import ContainerError
 from image_assets.core.extra import extra_texts
-from image_assets.settings import SourceSettings
+from image_assets.settings.sources import SourceSettings
 
 # How encoded images begin; enough to tell a column of them from one of other bytes.
 _BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"RIFF", b"\0\0\0\x0cJXL ",

@@ -12,7 +12,8 @@ import pyarrow.compute as pc
 
 from image_assets.core.errors import SourceFileError, VanishedError
 from image_assets.core.listing import UNKNOWN_SIZE, make_listing, with_column
-from image_assets.settings import SourceSettings, is_url
+from image_assets.settings import is_url
+from image_assets.settings.sources import SourceSettings
 from image_assets.sources.base import RawImage
 from image_assets.sources.build_tree import tree_of_containers
 from image_assets.sources.container_source import ContainerSource

@@ -18,7 +18,7 @@ from urllib3.util import parse_url
 from image_assets.core.errors import ConfigError, SourceError
 from image_assets.core.extra import extra_texts
 from image_assets.core.repeated import repeated_values
-from image_assets.settings import SourceSettings
+from image_assets.settings.sources import SourceSettings
 
 # One row a URL as it is asked for; ``fault`` says why a line of the list is none.
 URL_SCHEMA = pa.schema([(name, pa.string()) for name in ("url", "key", "label", "sha256", "fault", "extra")])

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from image_assets.core.errors import SourceError, SourceFileError, VanishedError
 from image_assets.core.listing import UNKNOWN_SIZE, Listing, make_listing, with_column
-from image_assets.settings import SourceSettings
+from image_assets.settings.sources import SourceSettings
 from image_assets.sources.base import RawImage
 from image_assets.sources.http_client import HttpClient
 from image_assets.sources.prefetch import Ahead, Prefetcher

@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 
 from image_assets.core.errors import SourceError, SourceFileError
-from image_assets.settings import HttpSettings
+from image_assets.settings.sources import HttpSettings
 from image_assets.sources.http_client import HttpClient, Validators
 
 _FIND = "SELECT etag, last_modified, length, checked_at FROM validators WHERE url = ?"

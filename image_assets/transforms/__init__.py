@@ -3,7 +3,7 @@
 from pydantic import ValidationError
 
 from image_assets.core.errors import ConfigError
-from image_assets.settings import TransformSpec
+from image_assets.settings.images import TransformSpec
 from image_assets.transforms.base import Transform
 from image_assets.transforms.center_crop import CenterCrop
 from image_assets.transforms.colour_jitter import ColourJitter

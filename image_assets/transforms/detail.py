@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from image_assets.settings import ImageSettings
+from image_assets.settings.images import ImageSettings
 from image_assets.transforms.base import Transform
 
 # A JPEG is decoded at a fraction of its size only while that is this many times the output: measured against the

@@ -6,7 +6,7 @@ import numpy as np
 
 from image_assets.core.geometry import scaling, translation
 from image_assets.core.placement import Move
-from image_assets.settings import ImageSettings
+from image_assets.settings.images import ImageSettings
 from image_assets.transforms.base import Colour, Pixels
 from image_assets.transforms.orientation import orient, sideways
 from image_assets.transforms.resize import Box, Resizer

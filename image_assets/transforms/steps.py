@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from image_assets.core.errors import ConfigError
-from image_assets.settings import TransformSpec
+from image_assets.settings.images import TransformSpec
 from image_assets.transforms import build_transform, transform_name
 from image_assets.transforms.base import Colour, Pixels, Transform
 from image_assets.transforms.imported import source_digest

@@ -12,7 +12,8 @@ from image_assets.core.manifest import MANIFEST_SCHEMA, Manifest, ManifestHead, 
 from image_assets.core.sharding import shard_names
 from image_assets.pipeline.labels import label_listing
 from image_assets.pipeline.recipe import recipe_id_of
-from image_assets.settings import Settings, SourceSettings
+from image_assets.settings import Settings
+from image_assets.settings.sources import SourceSettings
 from image_assets.sources.base import RawImage
 from image_assets.sources.spool import ListingBuilder
 from image_assets.storage.identity import open_store

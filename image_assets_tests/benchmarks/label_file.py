@@ -17,7 +17,7 @@ import pyarrow as pa
 from image_assets.core.listing import Listing
 from image_assets.core.sharding import NUM_BUCKETS
 from image_assets.pipeline.labels import label_listing
-from image_assets.settings import LabelSettings
+from image_assets.settings.sources import LabelSettings
 from image_assets_tests.benchmarks.processes import measure_module
 
 _MODULE = "image_assets_tests.benchmarks.label_file"

@@ -13,7 +13,8 @@ from image_assets.core.sharding import shard_names
 from image_assets.pipeline.detect import detect
 from image_assets.pipeline.labels import label_listing
 from image_assets.pipeline.planning import plan_dataset
-from image_assets.settings import Settings, SourceSettings
+from image_assets.settings import Settings
+from image_assets.settings.sources import SourceSettings
 from image_assets.sources import SOURCES, build_source
 from image_assets.sources.base import SlicedSource
 from image_assets.sources.object_stores import open_object_store

@@ -34,7 +34,8 @@ from image_assets.pipeline.pixels import decoded_pixels
 from image_assets.pipeline.quality import build_quality
 from image_assets.pipeline.reading import open_dataset
 from image_assets.pipeline.run import run_dataset
-from image_assets.settings import QualitySettings, Settings, make_settings
+from image_assets.settings import Settings, make_settings
+from image_assets.settings.quality import QualitySettings
 from image_assets.storage import layout
 from image_assets.storage.chunks import keep_chunk
 from image_assets.storage.identity import open_store

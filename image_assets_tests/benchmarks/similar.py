@@ -20,7 +20,8 @@ from image_assets.pipeline.reading import open_dataset
 from image_assets.pipeline.run import run_dataset
 from image_assets.pipeline.similar import ImageSearch
 from image_assets.pipeline.similarity_index import build_similarity
-from image_assets.settings import FeatureSettings, Settings, make_settings
+from image_assets.settings import Settings, make_settings
+from image_assets.settings.features import FeatureSettings
 from image_assets.storage import layout
 from image_assets.storage.identity import open_store
 from image_assets.storage.indexes import publish_index, staged_index

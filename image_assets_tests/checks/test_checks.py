@@ -19,7 +19,7 @@ from image_assets.checks.splits_even import splits_even
 from image_assets.checks.unique_ids import unique_ids
 from image_assets.checks.vectors_aligned import vectors_aligned
 from image_assets.checks.vectors_finite import vectors_finite
-from image_assets.settings import CheckSettings, FailedFractionSettings
+from image_assets.settings.checks import CheckSettings, FailedFractionSettings
 from image_assets_tests.storage.rows import index_head, manifest
 
 DEFAULTS = CheckSettings()

@@ -14,7 +14,7 @@ from image_assets.checks.image_issues import IMAGE_ISSUES, Images, issues_of
 from image_assets.checks.quality_base import Baseline, QualityEvidence
 from image_assets.core.dataset_statistics import HISTOGRAMS, DatasetStatistics, summed
 from image_assets.core.drift import jensen_shannon, population_stability
-from image_assets.settings import QualitySettings
+from image_assets.settings.quality import QualitySettings
 from image_assets.storage.pixel_statistics import MEASURES
 
 DEFAULTS = QualitySettings()

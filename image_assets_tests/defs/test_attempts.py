@@ -4,7 +4,7 @@ import pytest
 
 from image_assets.core.sharding import shard_names
 from image_assets.defs.attempts import Attempt, Attempts, Cursor, short_version
-from image_assets.settings import TriggerSettings
+from image_assets.settings.triggers import TriggerSettings
 
 SETTINGS = TriggerSettings(max_attempts=3, backoff_s=30.0)
 

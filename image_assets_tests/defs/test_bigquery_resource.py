@@ -7,7 +7,7 @@ import pytest
 
 from image_assets.pipeline import warehouse_bigquery
 from image_assets.pipeline.warehouse_bigquery import use_bigquery_client
-from image_assets.settings import BigQuerySettings
+from image_assets.settings.warehouse import BigQuerySettings
 
 dagster_gcp = pytest.importorskip("dagster_gcp")
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from image_assets.features.efficientnet_lite0 import EfficientNetLite0, build_efficientnet_lite0
-from image_assets.settings import FeatureSettings
+from image_assets.settings.features import FeatureSettings
 
 
 @pytest.fixture(scope="session")

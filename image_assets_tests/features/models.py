@@ -10,7 +10,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from image_assets.features import EXTRACTORS
-from image_assets.settings import FeatureSettings
+from image_assets.settings.features import FeatureSettings
 
 DIM, CLASSES = 6, 4
 

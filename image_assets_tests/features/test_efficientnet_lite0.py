@@ -16,7 +16,7 @@ from image_assets.core.errors import ConfigError, MissingExtraError
 from image_assets.features.efficientnet_graph import build_onnx
 from image_assets.features.efficientnet_lite0 import EfficientNetLite0, build_efficientnet_lite0
 from image_assets.features.torch_weights import parse_state_dict
-from image_assets.settings import FeatureSettings
+from image_assets.settings.features import FeatureSettings
 from image_assets_tests.features.pictures import PICTURES, analogue_clock, pixels, recompressed
 from image_assets_tests.features.reference_network import forward, normalised, same_conv_and_norm
 
@@ -123,7 +123,7 @@ def test_two_processes_that_start_at_once_both_work_and_agree(tmp_path: Path) ->
     script = """
 import hashlib, pathlib, sys, numpy
 from image_assets.features import build_extractor
-from image_assets.settings import FeatureSettings
+from image_assets.settings.features import FeatureSettings
 print("ready", flush=True)
 sys.stdin.readline()
 extractor = build_extractor(FeatureSettings(), cache_dir=pathlib.Path(sys.argv[1]), threads=1)

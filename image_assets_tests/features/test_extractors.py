@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from image_assets.core.errors import ConfigError, DatasetError
 from image_assets.features import EXTRACTORS, MODEL_KINDS, build_extractor, extractor_digest, quick_digest
 from image_assets.features.base import Extractor
-from image_assets.settings import FeatureSettings
+from image_assets.settings.features import FeatureSettings
 from image_assets_tests.features.models import features_of
 from image_assets_tests.features.pictures import PICTURES, pixels
 

@@ -12,7 +12,8 @@ import pytest
 from image_assets.core.errors import ConfigError
 from image_assets.features import build_extractor, extractor_digest, features_word
 from image_assets.features.model_input import ModelInput, as_numbers, seen_pixels
-from image_assets.settings import FeatureSettings, ModelInputSettings, load_settings
+from image_assets.settings import load_settings
+from image_assets.settings.features import FeatureSettings, ModelInputSettings
 from image_assets_tests.features.models import CLASSES, DIM, features_of, write_onnx
 
 IMAGE = np.random.default_rng(5).integers(0, 256, (40, 60, 3), dtype=np.uint8)

@@ -21,7 +21,8 @@ from image_assets.pipeline.label_overrides import label_overrides, label_overrid
 from image_assets.pipeline.reading import open_dataset
 from image_assets.pipeline.run import run_dataset
 from image_assets.pipeline.vacuum import Retention, vacuum_dataset
-from image_assets.settings import AnnotationSettings, Settings
+from image_assets.settings import Settings
+from image_assets.settings.sources import AnnotationSettings
 from image_assets.storage import layout
 from image_assets.storage.annotation_files import annotation_numbers
 from image_assets.storage.annotations import append_annotations, compact_annotations, iter_annotations

@@ -15,7 +15,7 @@ from image_assets.pipeline.remux.options import RemuxOptions
 from image_assets.pipeline.remux.places import Place
 from image_assets.pipeline.remux.reading import Cuts, read_slabs, select_rows
 from image_assets.pipeline.remux.running import run_remux
-from image_assets.settings import SourceSettings
+from image_assets.settings.sources import SourceSettings
 from image_assets.sources.build_tree import build_tree
 from image_assets_tests.pipeline.remuxes import image_rows, options_for, read_parts, remux, write_dataset, write_parquet
 

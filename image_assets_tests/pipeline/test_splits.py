@@ -24,7 +24,8 @@ from image_assets.pipeline.reading import open_dataset
 from image_assets.pipeline.resharding import reshard_dataset
 from image_assets.pipeline.run import run_dataset
 from image_assets.pipeline.vacuum import Retention, vacuum_dataset
-from image_assets.settings import AugmentSettings, Settings
+from image_assets.settings import Settings
+from image_assets.settings.images import AugmentSettings
 from image_assets.storage import splits as ledger
 from image_assets.storage.splits import no_pins, pin_numbers, read_pins, replace_pins
 from image_assets.storage.store import Store

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pytest
 
 from image_assets.core.errors import ContainerError, SourceError, SourceFileError, VanishedError
-from image_assets.settings import SourceSettings
+from image_assets.settings.sources import SourceSettings
 from image_assets.sources import build_source
 from image_assets.sources.archives import UNIT_BYTES
 from image_assets.sources.gzip_stream import GzipStream

@@ -10,7 +10,7 @@ import pytest
 from image_assets.core.errors import SourceError, SourceFileError, VanishedError
 from image_assets.core.listing import sort_listing
 from image_assets.core.object_urls import split_object_url
-from image_assets.settings import SourceSettings
+from image_assets.settings.sources import SourceSettings
 from image_assets.sources import build_source, kind_of
 from image_assets.sources.object_stores import open_object_store
 from image_assets.sources.object_tree import ObjectTree

@@ -3,7 +3,7 @@
 import obstore
 import pytest
 
-from image_assets.settings import SourceSettings
+from image_assets.settings.sources import SourceSettings
 from image_assets.sources import build_source
 from image_assets.sources.object_stores import open_object_store
 from image_assets.sources.objects import Objects

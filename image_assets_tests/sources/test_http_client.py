@@ -8,7 +8,7 @@ import pytest
 
 from image_assets.core.errors import SourceFileError
 from image_assets.core.sample import REASONS
-from image_assets.settings import HttpSettings
+from image_assets.settings.sources import HttpSettings
 from image_assets.sources.http_client import HttpClient, Validators
 from image_assets.sources.opt_out import opt_out_of
 from image_assets.sources.public_sockets import is_public

@@ -5,7 +5,7 @@ from base64 import b64encode
 import pytest
 
 from image_assets.core.errors import ConfigError, SourceFileError
-from image_assets.settings import HttpSettings
+from image_assets.settings.sources import HttpSettings
 from image_assets.sources.http_client import HttpClient
 from image_assets.sources.http_proxy import Proxies, parse_proxy
 from image_assets_tests.sources.web_server import CERTIFICATE, IMAGE, proxy_server, web_server

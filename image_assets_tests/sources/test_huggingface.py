@@ -9,7 +9,7 @@ import pytest
 
 from image_assets.core.errors import ConfigError, SourceError
 from image_assets.core.split_expressions import parse_split
-from image_assets.settings import SourceSettings
+from image_assets.settings.sources import SourceSettings
 from image_assets.sources import build_source
 from image_assets.sources.hub_layout import features_in, files_by_split, read_card
 from image_assets_tests.containers import image_table, write_hub_layout, write_parquet

@@ -9,7 +9,7 @@ import pytest
 
 from image_assets.core.errors import SourceError, SourceFileError, VanishedError
 from image_assets.core.listing import sort_listing
-from image_assets.settings import SourceSettings
+from image_assets.settings.sources import SourceSettings
 from image_assets.sources import build_source
 from image_assets.sources.object_names import is_path, key_of
 from image_assets.sources.object_tree import ObjectTree

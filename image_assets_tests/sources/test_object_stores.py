@@ -7,7 +7,8 @@ import pytest
 
 from image_assets.core.errors import ConfigError, ImageAssetsError, SourceError
 from image_assets.core.object_urls import parse_object_url
-from image_assets.settings import SourceSettings, make_settings
+from image_assets.settings import make_settings
+from image_assets.settings.sources import SourceSettings
 from image_assets.sources import build_source
 from image_assets.sources.object_stores import error_text, open_object_store
 from image_assets.storage.store import Store

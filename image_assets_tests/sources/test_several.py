@@ -9,7 +9,7 @@ from image_assets.core.errors import SourceError, SourceFileError, VanishedError
 from image_assets.pipeline.listing_snapshots import list_in_time
 from image_assets.pipeline.quarantine import quarantine_summary
 from image_assets.pipeline.run import run_dataset
-from image_assets.settings import SourceSettings
+from image_assets.settings.sources import SourceSettings
 from image_assets.sources import build_source
 from image_assets_tests.containers import write_tar
 from image_assets_tests.images import image_bytes, make_settings_for, write_image, write_images

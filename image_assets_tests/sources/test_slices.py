@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from image_assets.core.listing import LISTING_SCHEMA, sort_listing
-from image_assets.settings import SourceSettings
+from image_assets.settings.sources import SourceSettings
 from image_assets.sources import build_source, folder, local_walk
 from image_assets.sources.base import SlicedSource
 

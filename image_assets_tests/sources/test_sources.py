@@ -8,7 +8,7 @@ import pytest
 
 from image_assets.core.errors import SourceError, SourceFileError, VanishedError
 from image_assets.core.listing import UNKNOWN_SIZE
-from image_assets.settings import SourceSettings
+from image_assets.settings.sources import SourceSettings
 from image_assets.sources import SOURCES, build_source
 from image_assets.sources.folder import FolderSource
 from image_assets.sources.object_stores import open_object_store

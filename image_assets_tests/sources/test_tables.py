@@ -11,7 +11,7 @@ import pytest
 
 from image_assets.core.errors import SourceError, SourceFileError, VanishedError
 from image_assets.core.listing import UNKNOWN_SIZE
-from image_assets.settings import SourceSettings
+from image_assets.settings.sources import SourceSettings
 from image_assets.sources import build_source
 from image_assets.sources.table_files import ArrowStream, ParquetTable
 from image_assets_tests.containers import image_table, write_parquet

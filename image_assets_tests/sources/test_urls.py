@@ -12,7 +12,7 @@ from image_assets.pipeline.detect import RunOptions
 from image_assets.pipeline.planning import plan_dataset
 from image_assets.pipeline.quarantine import quarantine_summary
 from image_assets.pipeline.run import run_dataset
-from image_assets.settings import SourceSettings
+from image_assets.settings.sources import SourceSettings
 from image_assets.sources import build_source, kind_of
 from image_assets.sources.urls import UrlSource
 from image_assets_tests.images import image_bytes, make_settings_for

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from image_assets import open_dataset
-from image_assets.settings import AugmentSettings
+from image_assets.settings.images import AugmentSettings
 from image_assets.transforms import TRANSFORMS
 from image_assets_tests.images import write_images
 from image_assets_tests.transforms.catalogue_page import PAGE, expected_sections

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from image_assets.core.errors import ConfigError
-from image_assets.settings import ImageSettings
+from image_assets.settings.images import ImageSettings
 from image_assets.transforms.base import Pixels
 from image_assets.transforms.fit import background_for, fit_pixels
 from image_assets.transforms.orientation import orient

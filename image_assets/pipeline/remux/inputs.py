@@ -10,7 +10,7 @@ from typing import Any
 from image_assets.core.errors import SourceError
 from image_assets.core.object_urls import is_object_url
 from image_assets.pipeline.remux.places import Place
-from image_assets.settings import SourceSettings
+from image_assets.settings.sources import SourceSettings
 from image_assets.sources.build_tree import build_tree, tree_of_containers
 from image_assets.sources.hub_layout import features_in, files_by_split, read_card
 from image_assets.sources.hub_tree import HubTree
