@@ -144,3 +144,12 @@ def test_a_run_says_that_a_forgetting_was_interrupted(shop):
     assert said(shop, "run")["notes"] == ["`image-assets forget` was interrupted; call it again to finish it"]
     said(shop, "forget")
     assert said(shop, "run")["notes"] == []
+
+
+def test_a_reader_who_has_enough_ends_the_program_without_a_word():
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "image_assets", "snapshots", "--help"]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, cwd=REPOSITORY, timeout=120, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (1, b"")

@@ -3,33 +3,27 @@
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from copy import copy
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from image_assets.core.dataset_statistics import ChannelStatistics
 from image_assets.core.errors import ConfigError, DatasetError, StoreError
-from image_assets.core.index import FRAME, INDEX_SCHEMA, IndexHead, select_columns
+from image_assets.core.index import IndexHead
 from image_assets.core.sampling import sampled_rows
 from image_assets.formats.base import Normalization
 from image_assets.formats.normalize import check_normalization, normalize
 from image_assets.pipeline.annotation_reading import PlacedAnnotations
 from image_assets.pipeline.channel_statistics import channel_statistics
 from image_assets.pipeline.chosen_rows import split_rows
-from image_assets.pipeline.pixels import StoredImages
-from image_assets.pipeline.random_access import PIECE_ROWS, AlignedVectors, GatheredVectors, MappedRows, open_vectors
+from image_assets.pipeline.random_access import PIECE_ROWS, AlignedVectors, GatheredVectors, open_vectors
+from image_assets.pipeline.snapshot import PLACE, Snapshot
 from image_assets.pipeline.snapshots import find_snapshot
 from image_assets.pipeline.store_places import store_url
-from image_assets.storage.indexes import iter_index, latest_index, read_index_head
+from image_assets.storage.indexes import latest_index, read_index_head
 from image_assets.storage.store import Store
-from image_assets.storage.tables import cut_tables
 from image_assets.storage.vectors import VectorHead, Vectors, read_vector_head
-
-_PLACE = ("segment", "row")
 
 
 def open_dataset(where: str | os.PathLike[str], *, snapshot: int | str | None = None) -> "Dataset":
@@ -52,7 +46,7 @@ def open_dataset(where: str | os.PathLike[str], *, snapshot: int | str | None = 
     return Dataset(store, read_index_head(store, number))
 
 
-class Dataset:
+class Dataset(Snapshot):
     """One snapshot of a store with its images and vectors, read-only; what is published later does not change it.
 
     A row is a number from 0, in the order of the index; it means the same image as long as the index is the same.
@@ -61,10 +55,7 @@ class Dataset:
     """
 
     def __init__(self, store: Store, head: IndexHead) -> None:
-        self.head = head
-        self._store = store
-        self._rows = MappedRows(store, head.number)
-        self._images = StoredImages(store, head.recipe_id)
+        super().__init__(store, head)
         self._vectors: AlignedVectors | GatheredVectors | None = None
         self._annotations: PlacedAnnotations | None = None
         # Whose vectors are read is decided now. A damaged vector file is no reason not to read images: asked for
@@ -74,44 +65,6 @@ class Dataset:
             self._vectors_made = read_vector_head(store)
 
     @property
-    def digest(self) -> str:
-        """The dataset's digest: equal digests mean equal datasets."""
-        return self.head.digest
-
-    @property
-    def url(self) -> str:
-        """The folder or the URL of the store."""
-        return self._store.url
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """The names of the index's columns, and ``frame`` when all frames of the images are in it."""
-        return (*INDEX_SCHEMA.names, *([FRAME.name] if self.has_frames else []))
-
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """(height, width, channels) of the images, (0, 0, 0) when there are none."""
-        if not self.head.rows:
-            return (0, 0, 0)
-        height, width, channels = self.image(0).shape
-        return (height, width, channels)
-
-    @property
-    def has_frames(self) -> bool:
-        """Whether all frames of the images are there (``image.frames: all``)."""
-        return self.head.outputs_a_frame > 0
-
-    @property
-    def has_variants(self) -> bool:
-        """Whether any image has several rows: augmented variants, or frames."""
-        return any(pc.max(rows["variant"]).as_py() > 0 for rows in self.row_batches(PIECE_ROWS, ["variant"]))
-
-    @property
-    def has_extra(self) -> bool:
-        """Whether any image has extra columns of its source."""
-        return any(rows["extra"].null_count < rows.num_rows for rows in self.row_batches(PIECE_ROWS, ["extra"]))
-
-    @property
     def has_vectors(self) -> bool:
         """Whether every row has a feature vector."""
         try:
@@ -119,55 +72,6 @@ class Dataset:
         except DatasetError:
             return False
         return True
-
-    def __len__(self) -> int:
-        return self.head.rows
-
-    def __getitem__(self, row: int) -> dict[str, Any]:
-        """Return a row's columns, and its pixels as ``image``: uint8 of shape (height, width, channels).
-
-        Raises:
-            IndexError: there is no such row; -1 is the last.
-            StoreError: the index or a segment is damaged or gone.
-        """
-        values = self.values(row, self.columns)
-        return {**values, "image": self._images.pixels(values["segment"], values["row"]).copy()}
-
-    def values(self, row: int, columns: Sequence[str]) -> dict[str, Any]:
-        """Return some columns of a row, without pixels.
-
-        Raises:
-            IndexError: there is no such row; -1 is the last.
-            DatasetError: there is no such column.
-            StoreError: the index is damaged.
-        """
-        names = self._known(columns)
-        stored = list(dict.fromkeys("variant" if name == FRAME.name else name for name in names))
-        values = self._rows.read(self._position(row), stored)
-        if FRAME.name in names:
-            values[FRAME.name] = values["variant"] // self.head.outputs_a_frame
-        return {name: values[name] for name in names}
-
-    def image(self, row: int) -> NDArray[np.uint8]:
-        """Return a row's pixels, uint8 of shape (height, width, channels).
-
-        Raises:
-            IndexError: there is no such row; -1 is the last.
-            StoreError: the index or a segment is damaged or gone.
-        """
-        return self._images.pixels(**self.values(row, _PLACE)).copy()
-
-    def table(self, columns: Sequence[str] | None = None) -> pa.Table:
-        """Return all rows as an Arrow table, with the columns asked for or all; it is held in memory.
-
-        Raises:
-            DatasetError: there is no such column.
-            StoreError: the index is damaged.
-        """
-        names = self._known(columns)
-        schema = pa.schema([FRAME if name == FRAME.name else INDEX_SCHEMA.field(name) for name in names])
-        pieces = self._pieces(PIECE_ROWS, names)
-        return pa.concat_tables([schema.empty_table(), *(piece.cast(schema) for piece in pieces)])
 
     def vector(self, row: int) -> Vectors:
         """Return a row's feature vector, shape (dim,), in the type that it is stored in (``features.dtype``).
@@ -218,29 +122,6 @@ class Dataset:
         """
         return sampled_rows(self.row_batches(PIECE_ROWS, ["sha256"]), fraction)
 
-    def channel_statistics(self, *, split: str | None = None) -> ChannelStatistics:
-        """Return mean and standard deviation (0-1) of each channel over all plain images, or those of one split.
-
-        Raises:
-            DatasetError: there is no image, or `image-assets quality` has not measured all of them.
-            StoreError: a file is damaged.
-        """
-        return channel_statistics(self._store, self.head, split)
-
-    def row_batches(
-        self, batch_size: int, columns: Sequence[str] | None = None, *, buckets: tuple[int, int] | None = None
-    ) -> Iterator[pa.Table]:
-        """Yield all rows in order, ``batch_size`` together and the rest last, without pixels.
-
-        Args:
-            buckets: those of these buckets alone, from the first up to and not including the second.
-
-        Raises:
-            DatasetError: there is no such column.
-            StoreError: the index is damaged.
-        """
-        return cut_tables(self._pieces(max(batch_size, PIECE_ROWS), self._known(columns), buckets), batch_size)
-
     def split_rows(self, split: str, *, augmented: bool | None = None) -> NDArray[np.int64]:
         """Return the numbers of the rows in a split, as :func:`image_assets.pipeline.chosen_rows.split_rows` does.
 
@@ -251,35 +132,14 @@ class Dataset:
         """
         return split_rows(self, split, augmented=augmented)
 
-    def images(self, rows: pa.Table) -> NDArray[np.uint8]:
-        """Return the pixels of index rows (segment, row), shape (rows, height, width, channels).
+    def channel_statistics(self, *, split: str | None = None) -> ChannelStatistics:
+        """Return mean and standard deviation (0-1) of each channel over all plain images, or those of one split.
 
         Raises:
-            DatasetError: they are not all of one shape.
-            StoreError: a segment is damaged or gone.
+            DatasetError: there is no image, or `image-assets quality` has not measured all of them.
+            StoreError: a file is damaged.
         """
-        places = list(zip(rows["segment"].to_pylist(), rows["row"].to_pylist(), strict=True))
-        pixels: NDArray[np.uint8] | None = None
-        # In the order they are stored in, so that each piece of a segment is read once.
-        for position in sorted(range(len(places)), key=places.__getitem__):
-            image = self._images.pixels(*places[position])
-            if pixels is None:
-                pixels = np.empty((len(places), *image.shape), np.uint8)
-            if image.shape != pixels.shape[1:]:
-                where = f"row {places[position][1]} of segment {places[position][0]}"
-                raise DatasetError(f"images differ in shape: {image.shape} in {where}, {pixels.shape[1:]} before it")
-            pixels[position] = image
-        return pixels if pixels is not None else np.empty((0, *self.image_shape), np.uint8)
-
-    def encoded(self, rows: pa.Table) -> list[bytes]:
-        """Return the images of index rows (segment, row) encoded as they are stored, in the order of the rows.
-
-        Raises:
-            StoreError: a segment is damaged or gone.
-        """
-        places = list(zip(rows["segment"].to_pylist(), rows["row"].to_pylist(), strict=True))
-        found = {place: self._images.encoded(*place) for place in sorted(places)}
-        return [found[place] for place in places]
+        return channel_statistics(self._store, self.head, split)
 
     def annotations(self, row: int) -> list[dict[str, Any]]:
         """Return what was said of a row's image, in pixels of that output and of the original (data/ANNOTATIONS.md).
@@ -292,17 +152,15 @@ class Dataset:
         self._annotations = self._annotations or PlacedAnnotations(self._store, self.head)
         return self._annotations.of(self._position(row))
 
-    def reopened(self) -> "Dataset":
+    def reopened(self) -> Self:
         """Return the same snapshot with files of its own, for a process that was forked: the store is asked nothing."""
-        other = copy(self)
-        other._rows, other._vectors, other._annotations = MappedRows(self._store, self.head.number), None, None
-        other._images = StoredImages(self._store, self.head.recipe_id)
+        other = super().reopened()
+        other._vectors, other._annotations = None, None
         return other
 
     def close(self) -> None:
         """Close the files and forget what is mapped; reading again opens them again."""
-        self._images.close()
-        self._rows = MappedRows(self._store, self.head.number)
+        super().close()
         if self._vectors is not None:
             self._vectors.close()
             self._vectors = None
@@ -310,36 +168,14 @@ class Dataset:
             self._annotations.close()
             self._annotations = None
 
-    def __enter__(self) -> "Dataset":
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
-    def _pieces(self, piece_rows: int, names: list[str], buckets: tuple[int, int] | None = None) -> Iterator[pa.Table]:
-        stored = list(dict.fromkeys("variant" if name == FRAME.name else name for name in [*names, "bucket"]))
-        for piece in iter_index(self._store, self.head.number, batch_rows=piece_rows, columns=stored, buckets=buckets):
-            yield select_columns(piece, names, self.head.outputs_a_frame)
-
     def _batches(
         self, batch_size: int, names: list[str], normalization: Normalization
     ) -> Iterator[dict[str, NDArray[Any]]]:
         channels = self.channel_statistics() if normalization == "dataset" else None
-        for rows in self.row_batches(batch_size, list(dict.fromkeys([*names, *_PLACE]))):
+        for rows in self.row_batches(batch_size, list(dict.fromkeys([*names, *PLACE]))):
             batch = {name: rows[name].to_numpy().copy() for name in names}
             batch["image"] = normalize(self.images(rows), normalization, channels=channels)
             yield batch
-
-    def _position(self, row: int) -> int:
-        if not -len(self) <= row < len(self):
-            raise IndexError(f"row {row} of a dataset of {len(self)} rows")
-        return row % len(self)
-
-    def _known(self, columns: Sequence[str] | None) -> list[str]:
-        names = list(self.columns if columns is None else columns)
-        if unknown := [name for name in names if name not in self.columns]:
-            raise DatasetError(f"no column {', '.join(map(repr, unknown))}; there are {', '.join(self.columns)}")
-        return names
 
     def _opened_vectors(self) -> AlignedVectors | GatheredVectors:
         if self._vectors is None:
