@@ -13,6 +13,7 @@ from image_assets import open_dataset
 from image_assets.pipeline.run import run_dataset
 from image_assets.settings import load_settings
 from image_assets_tests.images import write_image, write_images
+from image_assets_tests.test_cli import called_here
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -130,8 +131,9 @@ def test_forget_leaves_nothing_and_lets_nothing_back_in(shop):
         (("reshard", "--to", "0"), 2, "0 shards are not possible"),
     ],
 )
-def test_a_mistake_is_answered_in_one_line(shop, arguments, code, says):
-    done = called(shop, *arguments)
+def test_a_mistake_is_answered_in_one_line(shop, monkeypatch, arguments, code, says):
+    monkeypatch.chdir(shop)
+    done = called_here(*arguments, "--config", "shop.yaml")
     assert (done.returncode, done.stdout) == (code, "")
     assert says in done.stderr
     assert done.stderr.count("\n") == 1

@@ -7,6 +7,7 @@ import click
 
 from image_assets.cli.options import dataset_options, deletes_option, json_option, settings_from
 from image_assets.cli.program import EXIT_FAILURE, exit_with_status, show
+from image_assets.core.errors import ConfigError
 
 
 @click.command()
@@ -45,6 +46,8 @@ def run(output: str | None, recheck: bool, allow_deletes: bool, as_json: bool, *
 
     settings = settings_from(options)
     how = ExportOptions(options["image_array"], options["normalize"], options["real"])
+    if output is None and (how != ExportOptions() or options["format_name"] is not None):
+        raise ConfigError("--format, --image-array, --normalize and --dtype say how --output is written; give it too")
     target = ExportTarget.parse(output, how, options["format_name"]) if output else None
     summary, report = run_summary(settings, RunOptions(allow_deletes, recheck), progress=not as_json)
     if target is not None and report.index is not None:

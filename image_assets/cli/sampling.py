@@ -7,6 +7,7 @@ import click
 
 from image_assets.cli.options import dataset_options, json_option, settings_from
 from image_assets.cli.program import show
+from image_assets.core.errors import ConfigError
 
 
 @click.command()
@@ -35,6 +36,8 @@ def sample(
     from image_assets.pipeline.sampling import keys_of_sample, keys_path, write_sample
 
     settings = settings_from(options)
+    if out is None and (image_array or format_name is not None):
+        raise ConfigError("--format and --image-array say how --out is written; give it too")
     if out is None:
         with open_dataset(settings.store) as dataset:
             keys = list(keys_of_sample(dataset, fraction))

@@ -22,7 +22,7 @@ class Candidates:
     """Images to be split, one value each.
 
     Images of one ``unit`` (a number from 0) belong together: duplicates, or what the user says. ``strata`` are numbers
-    from 0, of the labels. ``keys`` say in which order new units are taken: random, but the same each time.
+    from 0, of the labels. ``keys`` say in which order new units are taken: random, but the same for the same bytes.
     ``pins`` is where the same bytes were put before, ``hints`` where another image under the same key was.
     """
 
@@ -53,12 +53,17 @@ def settle(images: Candidates) -> Settled:
     # What the bytes say comes before what the key says.
     deciding = np.where(pinned.any(axis=1, keepdims=True), pinned, hinted)
     winner = np.where(deciding.any(axis=1), deciding.argmax(axis=1), NO_SPLIT).astype(np.int8)
-    several = deciding.sum(axis=1) > 1
+    # Keys alone tie nothing: of their images those of the first split are noted now, and decide from then on.
+    several = pinned.sum(axis=1) > 1
     own = np.where(images.pins != NO_SPLIT, images.pins, images.hints)
     splits = winner[images.units]
     # In a bridged unit only what was put there before stays; elsewhere also what is new, but nothing from elsewhere.
     strange = np.where(several[images.units], own != splits, (own != NO_SPLIT) & (own != splits))
     splits[strange & (splits != NO_SPLIT)] = HELD
+    # The same bytes are in one split, whatever their keys were: what is noted of one image holds for its copies.
+    kept = (splits != HELD) & (splits != NO_SPLIT)
+    copies = (splits == HELD) & np.isin(images.keys, images.keys[kept])
+    splits[copies] = winner[images.units[copies]]
     return Settled(splits, np.flatnonzero(several))
 
 

@@ -33,12 +33,16 @@ from image_assets.transforms.placing import Placer
 
 # Raised whenever the same annotations begin to give other rows.
 METHOD = "placed-1"
+_NO_FILE = PlacedHead(index_number=0, index_digest="", recipe_id="", state="", rows=0, annotated=0, hidden=0, misfits=0)
 _FACTS = ["raw_format", "raw_mode", "raw_width_px", "raw_height_px", "orientation", "flags"]
 
 
 @dataclass(frozen=True, slots=True)
 class PlacedReport:
-    """The file of annotations after this step; ``waits`` says why it does not follow yet, empty when it does."""
+    """The file of annotations after this step; ``waits`` says why it does not follow yet, empty when it does.
+
+    ``head`` has no digest while it waits for its first index.
+    """
 
     head: PlacedHead
     published: bool
@@ -76,7 +80,7 @@ def build_placed_annotations(settings: Settings) -> PlacedReport:
     was reviewed and shows nothing has one of kind ``nothing``. It is made anew from what is kept, without a pixel.
 
     Raises:
-        DatasetError: there is no index yet, or it was made by other settings and there is no older file.
+        DatasetError: there is no index yet.
         ConfigError: a transform does not say where its pixels come from.
         StoreError: the store does not answer or a file is damaged.
     """
@@ -91,9 +95,8 @@ def build_placed_annotations(settings: Settings) -> PlacedReport:
             return PlacedReport(before, published=False)
         if index.recipe_id != recipe_id_of(settings):
             waits = f"index {index.number} was made by other settings than these; annotations follow the next one"
-            if before is None:
-                raise DatasetError(waits)
-            return PlacedReport(before, published=False, waits=waits)
+            # An exception would also keep from their end a forgetting, which removed the file, and what is built next.
+            return PlacedReport(before or _NO_FILE, published=False, waits=waits)
         current = read_current(store)
         rows = _Rows(settings, index, MappedAnnotations(store, current))
         with staged_placed(tables_of(rows.all(store))) as staged:

@@ -167,8 +167,9 @@ class Erasure:
         names = self._new_names(number, groups)
         rows, digest = digest_of(self._index_pieces(number, names))
         totals = _less(after.totals, "images_processed", images)
-        # Another word than any settings have: what was added is made anew where it is the newest.
-        added = {name: f"{word} less" for name, word in after.added.items()} if groups else after.added
+        # Another word than any settings have: what the images tied together, by splits.group_by too, is told anew.
+        less = " less" if groups or (gone and "splits" in after.added) else ""
+        added = {name: word + less for name, word in after.added.items()}
         head = replace(after, rows=rows, digest=digest, totals=totals, added=added, format_version=FORMAT_VERSION)
         with staged_index(head, self._index_pieces(number, names)) as staged:
             self._note(path, gone)

@@ -1,5 +1,7 @@
 """Splits as arithmetic: units stay whole, nothing changes sides, fractions are kept as far as whole images allow."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -52,7 +54,8 @@ def candidates(units, *, strata=None, pins=None, hints=None, seed=0) -> Candidat
         pytest.param([TRAIN, TRAIN, TEST, -1], [-1] * 4, [TRAIN, TRAIN, HELD, HELD], 1, id="all that trained stay"),
         pytest.param([-1, -1], [TEST, -1], [TEST, TEST], 0, id="an edited image stays where its key was"),
         pytest.param([TEST, -1], [TRAIN, TRAIN], [TEST, HELD], 0, id="bytes say more than keys, and keys are no lie"),
-        pytest.param([-1, -1], [TRAIN, TEST], [TRAIN, HELD], 1, id="two edited images that are alike by now"),
+        pytest.param([-1, -1], [TRAIN, TEST], [TRAIN, HELD], 0, id="two edited images that are alike by now"),
+        pytest.param([-1] * 3, [TRAIN, TEST, -1], [TRAIN, HELD, TRAIN], 0, id="and a new one, as if it came later"),
     ],
 )
 def test_what_is_known_of_a_unit_decides(pins, hints, expected, bridged):
@@ -107,6 +110,26 @@ def test_through_all_changes_nothing_changes_sides_and_nothing_leaks(states, fra
                 pinned.setdefault(image, code)
         for unit in set(units):
             assert len(set(splits[np.array(units) == unit]) - {HELD}) <= 1
+
+
+known = st.integers(NO_SPLIT, TEST)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 11), known), min_size=1, max_size=30), st.lists(known, min_size=12, max_size=12)
+)
+@hypothesis_settings(max_examples=200, deadline=None)
+def test_once_what_was_decided_is_noted_it_is_decided_again(images, pinned):
+    bytes_of, hints = map(np.array, zip(*images, strict=True))
+    # Copies are in one unit; of each two contents, too.
+    units, keys, pins = bytes_of // 2, order_keys(contents(12), 0)[bytes_of], codes(pinned)
+    before = replace(candidates(units, pins=pins[bytes_of], hints=hints), keys=keys)
+    splits = assign(before, settle(before).splits, EIGHTY)
+    noted = splits != HELD
+    for content, code in zip(bytes_of[noted], splits[noted], strict=True):
+        pins[content] = code if pins[content] == NO_SPLIT else pins[content]
+    again = replace(before, pins=pins[bytes_of], hints=np.where(noted, splits, before.hints))
+    assert settle(again).splits.tolist() == splits.tolist()
 
 
 def test_a_dataset_that_grows_by_ones_keeps_its_fractions():

@@ -62,7 +62,7 @@ def strays(settings: Settings) -> set[str]:
     """Return the files of a store that neither its last state nor one of its snapshots names."""
     store = Store(settings.store)
     folder = Path(settings.store)
-    named = {layout.STORE, layout.LOCK, layout.LATEST_INDEX, layout.FEATURE_VECTORS}
+    named = {layout.STORE, layout.LOCK, layout.LATEST_INDEX, layout.FEATURE_VECTORS, layout.CHECK_RESULTS}
     outputs: set[str] = set()
     last = {shard: latest_commit(store, shard) for shard in shard_names(settings.num_shards)}
     commits = {(shard, number) for shard, number in last.items() if number}

@@ -125,9 +125,8 @@ def assert_next_run_is_right(settings, tmp_path):
     assert all(shard.unchanged for shard in quiet.shards)
 
 
-@pytest.mark.parametrize("moment", [before_reading, while_reading])
+@pytest.mark.parametrize(("moment", "known"), [(before_reading, False), (while_reading, True)])
 @pytest.mark.parametrize("change", CHANGES)
-@pytest.mark.parametrize("known", [False, True], ids=["new", "known"])
 def test_a_file_that_changes_under_the_reader_stops_nothing(change, moment, known, source, tmp_path, monkeypatch):
     path = tmp_path / "raw" / KEY
     if known:

@@ -141,13 +141,24 @@ def test_a_dataset_without_annotations_has_an_empty_file(dataset: Settings) -> N
 def test_other_settings_than_those_of_the_index_never_place_a_box(dataset: Settings) -> None:
     put(dataset, said_of(raw(dataset, 1), *shapes()))
     changed = make_settings_for(Path(dataset.store).parent, image={"width_px": 50, "height_px": 60})
-    with pytest.raises(DatasetError, match="made by other settings"):
-        build_placed_annotations(changed)
+    nothing = build_placed_annotations(changed)
+    assert (nothing.head.rows, nothing.index_digest, nothing.published) == (0, "", False)
+    assert "other settings" in str(nothing.facts["waits"])
     before = build_placed_annotations(dataset).head
     put(dataset, said_of(raw(dataset, 6), *shapes()))
     report = build_placed_annotations(changed)
     assert (report.head, report.published) == (before, False)
     assert "other settings" in str(report.facts["waits"])
+
+
+def test_forgetting_is_finished_also_between_a_changed_setting_and_its_run(dataset: Settings) -> None:
+    put(dataset, *(said_of(raw(dataset, each), *shapes()) for each in (1, 6)))
+    build_placed_annotations(dataset)
+    changed = make_settings_for(
+        Path(dataset.store).parent, image={"width_px": 50, "height_px": 60}, annotations={"enabled": True}
+    )
+    assert forget_images(changed, ["a/1.png"]).forgotten_images == 1
+    assert "pending" not in json.loads(Path(dataset.store, "forgotten/00000001.json").read_text())
 
 
 def test_a_transform_of_ones_own_is_refused_when_a_box_has_to_follow_it(tmp_path: Path) -> None:

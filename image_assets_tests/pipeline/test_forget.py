@@ -170,14 +170,14 @@ def state_of(folder: Path) -> dict[str, object]:
 COPIES = ["a/0.jpg", "b/copy.jpg", "b/other copy's.jpg", "c/copy.jpg"]
 
 
-@pytest.mark.parametrize("by", ["key", "key of a copy", "bytes", "bytes in capitals"])
+@pytest.mark.parametrize("by", ["key of a copy", "bytes in capitals"])
 def test_no_trace_is_left_of_a_forgotten_image(tmp_path, by):
     settings = lived_in(tmp_path, **EVERYTHING)
     sha256 = sha256_of(tmp_path / "raw/a/0.jpg")
     traces = Traces.of(settings, sha256, COPIES)
     assert len({text for _, text in traces.found_in(tmp_path / "store")}) > 20
     before = {number: content_of(settings, number, set(COPIES)) for number in (1, 2, 3)}
-    name = {"key": "a/0.jpg", "key of a copy": "b/copy.jpg", "bytes": sha256, "bytes in capitals": sha256.upper()}[by]
+    name = {"key of a copy": "b/copy.jpg", "bytes in capitals": sha256.upper()}[by]
     report = forget_images(settings, [name])
     assert traces.found_in(tmp_path / "store") == []
     assert {number: content_of(settings, number) for number in (1, 2, 3)} == before

@@ -132,6 +132,20 @@ def test_what_ties_two_splits_together_is_quarantined_and_told_and_comes_back_wh
     assert splits_of(settings) == before
 
 
+def test_forgetting_an_image_ends_the_tie_that_it_was_without_being_a_duplicate(tmp_path):
+    settings = settings_for(tmp_path, group_by="folder")
+    for number in range(8):
+        put(tmp_path, f"{number}/{number}.png", number)
+    run_dataset(settings)
+    trained, measured = first_in(settings, "train")[0], first_in(settings, "test")[0]
+    moved = f"{Path(trained).parent}/moved.png"
+    (tmp_path / "raw" / measured).rename(tmp_path / "raw" / moved)
+    run_dataset(settings)
+    assert splits_of(settings)[moved] == "quarantine"
+    forget_images(settings, [trained])
+    assert splits_of(settings)[moved] == "test"
+
+
 @pytest.mark.parametrize(
     ("splits", "expected"),
     [

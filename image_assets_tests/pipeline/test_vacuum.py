@@ -159,8 +159,10 @@ def test_snapshots_stay_by_number_or_by_age(retention: Retention, kept: set[int]
     assert retention.kept({1: 30.0, 2: 20.0, 5: 10.0}) == kept
 
 
-@pytest.mark.parametrize("compact", [False, True])
-@pytest.mark.parametrize(("keep", "stay"), [(1, [5]), (2, [4, 5]), (4, [2, 3, 4, 5]), (None, [1, 2, 3, 4, 5])])
+@pytest.mark.parametrize(
+    ("keep", "stay", "compact"),
+    [(1, [5], True), (2, [4, 5], False), (4, [2, 3, 4, 5], True), (None, [1, 2, 3, 4, 5], False)],
+)
 def test_kept_snapshots_read_the_same_and_the_others_are_gone(
     settings: Callable[..., Settings], raw: Path, keep: int | None, stay: list[int], compact: bool
 ) -> None:
