@@ -12,7 +12,8 @@ STEPS = {
     "format": ["-m", "ruff", "format", "--check", "."],
     "types": ["-m", "mypy"],
     "imports": ["-c", "from importlinter.cli import lint_imports_command as lint; lint()"],
-    "tests": ["-m", "pytest", "-n", "2", "--dist", "worksteal"],
+    # One more than CI has cores: some tests wait for daemons, servers and timeouts.
+    "tests": ["-m", "pytest", "-n", "3", "--dist", "worksteal"],
 }
 
 

@@ -41,6 +41,9 @@ def bring_files(store: Store, dataset: Dataset) -> Brought:
     state = {"digest": dataset.digest, "outputs_a_frame": dataset.head.outputs_a_frame, "version": 1}
     text = json.dumps(state, sort_keys=True).encode() + b"\n"
     current = store.exists(record) and store.get(record).to_pybytes() == text
+    if not current and store.exists(record):
+        # First, so that it does not name a table that a killed run replaced, when the dataset is again what it was.
+        store.delete(record)
     done = write_files(sample_stream(dataset), folder, table=not current or folder.first_line(TABLE) is None)
     if not current:
         store.put(record, text)

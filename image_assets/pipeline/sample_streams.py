@@ -14,6 +14,7 @@ from image_assets.storage.tables import cut_tables
 _BATCH_BYTES = 8 * 2**20
 _BATCH_IMAGES = 256
 _BATCH_ROWS = 4096
+_NO_BUCKETS = (0, 0)
 
 
 RowFilter = Callable[[pa.Table], pa.Table]
@@ -46,7 +47,9 @@ def samples_of_part(dataset: Dataset, part: Part, seen: Seen) -> SampleStream:
     """Return the samples of one part as the formats see them, with what all parts have in common."""
     state = seen.states[part]
     only = part.rows_of if part.split is not None else None
-    batches, encoded = _readers(dataset, seen.image_shape, bucket_range(part.shard), only)
+    # Without a look at the index where there is nothing: of many shards and splits most parts may be empty.
+    buckets = bucket_range(part.shard) if state.rows else _NO_BUCKETS
+    batches, encoded = _readers(dataset, seen.image_shape, buckets, only)
     return SampleStream(
         dataset=dataset.head.dataset,
         digest=state.digest,
@@ -69,7 +72,7 @@ def _readers(
     batch_images = max(1, min(_BATCH_IMAGES, _BATCH_BYTES // image_bytes))
 
     def pieces(batch_rows: int) -> Iterator[pa.Table]:
-        found = dataset.row_batches(batch_rows, buckets=buckets)
+        found = dataset.row_batches(batch_rows, buckets=buckets) if buckets != _NO_BUCKETS else iter(())
         return found if only is None else cut_tables(map(only, found), batch_rows)
 
     def batches(with_images: bool) -> Iterator[Batch]:

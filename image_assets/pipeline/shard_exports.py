@@ -21,6 +21,8 @@ from image_assets.storage.scratch import scratch_folder
 from image_assets.storage.store import Store
 
 _HUB_FORMAT = "huggingface"
+# So often the record is written while all files are; it is as long as there are files.
+_RECORDS = 64
 # What the hub calls them.
 _HUB_SPLITS = {"val": "validation"}
 
@@ -116,14 +118,20 @@ class _Pass:
         states, files = seen.states, {part: self._path(part) for part in seen.states}
         stale = [part for part, path in files.items() if record.get(path) != _Made(states[part], there.get(path, -1))]
         announce(self._name, self._dataset.head, [states[part].rows for part in stale], seen.image_shape)
-        for part in stale:
-            record[files[part]] = _Made(states[part], self._write(part, files[part], seen))
-            # A file at a time, so that a run killed here writes the next ones only.
-            self._put_record({known: record[known] for known in files.values() if known in record})
+        current = {files[part]: record[files[part]] for part in files.keys() - set(stale)}
+        if stale:
+            # First, so that no file that a killed run replaced counts when its rows are again what they were.
+            self._put_record(current)
+        step = 1 + len(files) // _RECORDS
+        for number, part in enumerate(stale, start=1):
+            current[files[part]] = _Made(states[part], self._write(part, files[part], seen))
+            # Some files at a time, so that after a run that was killed the next one writes the others only.
+            if number % step == 0 or number == len(stale):
+                self._put_record(current)
         wanted = {*files.values(), self._record_path, *self._card(seen)}
         for path in sorted(there.keys() - wanted):
             self._store.delete(path)
-        return Brought(len(files), len(stale), sum(record[files[part]].size_bytes for part in stale))
+        return Brought(len(files), len(stale), sum(current[files[part]].size_bytes for part in stale))
 
     def _write(self, part: Part, path: str, seen: Seen) -> int:
         """Write one file; return its size in bytes."""

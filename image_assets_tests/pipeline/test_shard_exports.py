@@ -2,6 +2,7 @@
 
 import io
 import json
+from contextlib import suppress
 from pathlib import Path
 
 import h5py
@@ -23,6 +24,7 @@ from image_assets.storage import layout
 from image_assets.storage.store import Store
 from image_assets_tests.formats.readers import READERS
 from image_assets_tests.images import make_settings_for, write_image, write_images
+from image_assets_tests.kills import KilledError, killed_at_write
 
 SHARDED = sorted(name for name, kind in FORMATS.items() if kind.unit == "shards")
 SHARDS = 4
@@ -196,3 +198,23 @@ def numbers_of(settings, name):
 def test_a_store_without_a_dataset_is_refused_in_words(tmp_path):
     with pytest.raises(DatasetError, match="no published dataset"):
         write_all_exports(Store(str(tmp_path / "store")), SHARDED)
+
+
+def not_an_image(path):
+    return path.startswith("exports/") and not path.endswith(".png")
+
+
+@pytest.mark.parametrize(("name", "file"), [("npy", "train-00000-of-00001.npy"), ("files", "metadata.csv")])
+def test_what_a_killed_run_wrote_is_not_taken_for_what_was_there_before_and_is_wanted_again(tmp_path, name, file):
+    write_images(tmp_path / "raw", 3)
+    settings = settings_for(tmp_path, exports=[name], num_shards=1)
+    run_dataset(settings)
+    path = tmp_path / "store/exports" / name / file
+    before = path.read_bytes()
+    for writes in range(3):
+        write_image(tmp_path / "raw", "a/0.jpg", 90 + writes)
+        with killed_at_write(writes, after=True, counted=not_an_image), suppress(KilledError):
+            run_dataset(settings)
+        write_image(tmp_path / "raw", "a/0.jpg", 0)
+        run_dataset(settings)
+        assert path.read_bytes() == before
