@@ -181,6 +181,7 @@ def test_settings_come_from_a_file_and_options_override_it(cli, raw, tmp_path):
         (["run", "--input", "raw", "--image-size", "0"], 2, "image.width_px: Input should be greater than or equal"),
         (["run", "--input", "raw", "--output", "out.xyz"], 2, "out.xyz"),
         (["run", "--input", "raw", "--format", "files"], 2, "say how --output is written"),
+        (["run", "--input", "raw", "--format", "files", "--output", "raw/out"], 2, "which is the dataset's own"),
         (["run", "--input", "raw", "--store", "file.txt"], 1, "store"),
         (["status", "--input", "raw"], 1, "has no index yet; run it first"),
         (["run", "--unknown"], 2, "No such option"),

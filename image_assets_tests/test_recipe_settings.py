@@ -193,6 +193,7 @@ def changed_alone(name, value):
     file = {"labels.kind": "file", "labels.path": "/elsewhere.csv"}
     together = {"labels.path": {"labels.kind": "file"}, "labels.extra_columns": file}
     together |= {known: {"splits.method": "time"} for known in ("splits.val_from", "splits.test_from")}
+    together |= {"splits.column": {"splits.method": "column"}, "splits.group_by": {"splits.method": "fractions"}}
     fractions = {known: part for known, part in NOT_IN_THE_RECIPE.items() if known.startswith("splits.fractions.")}
     together |= dict.fromkeys(fractions, fractions)
     return {**together.get(name, {}), name: value}
@@ -246,9 +247,9 @@ def test_all_settings_beside_the_recipe_changed_at_once_read_and_decode_nothing(
         "labels.extra_columns",
         # These go with a model from a file, or need an extra.
         *(name for name in NOT_IN_THE_RECIPE if name.startswith("features.input.")),
-        # And these with splits by time, or with a warehouse.
+        # And these with splits by time or by a column, or with a warehouse.
         "warehouse.bigquery",
-        *("splits.val_from", "splits.test_from"),
+        *("splits.val_from", "splits.test_from", "splits.column"),
         *("features.weights", "features.sha256", "features.output", "similarity.approximate"),
     }
     values = {name: value for name, value in NOT_IN_THE_RECIPE.items() if name not in elsewhere}

@@ -40,7 +40,7 @@ def run(output: str | None, recheck: bool, allow_deletes: bool, as_json: bool, *
     from image_assets.formats.base import ExportOptions
     from image_assets.pipeline.detect import RunOptions
     from image_assets.pipeline.export_size import size_note
-    from image_assets.pipeline.exporting import ExportTarget, export_dataset
+    from image_assets.pipeline.exporting import ExportTarget, export_dataset, refuse_mixing
     from image_assets.pipeline.quality import build_quality
     from image_assets.pipeline.summary import run_summary
 
@@ -49,6 +49,8 @@ def run(output: str | None, recheck: bool, allow_deletes: bool, as_json: bool, *
     if output is None and (how != ExportOptions() or options["format_name"] is not None):
         raise ConfigError("--format, --image-array, --normalize and --dtype say how --output is written; give it too")
     target = ExportTarget.parse(output, how, options["format_name"]) if output else None
+    if target is not None:
+        refuse_mixing(settings, target)
     summary, report = run_summary(settings, RunOptions(allow_deletes, recheck), progress=not as_json)
     if target is not None and report.index is not None:
         if options["normalize"] == "dataset":

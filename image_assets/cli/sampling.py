@@ -31,7 +31,7 @@ def sample(
     """
     from image_assets.formats.base import ExportOptions
     from image_assets.pipeline.export_size import size_note
-    from image_assets.pipeline.exporting import ExportTarget
+    from image_assets.pipeline.exporting import ExportTarget, refuse_mixing
     from image_assets.pipeline.reading import open_dataset
     from image_assets.pipeline.sampling import keys_of_sample, keys_path, write_sample
 
@@ -46,6 +46,7 @@ def sample(
     target = keys_path(out) if format_name is None else None
     if target is None:
         files = ExportTarget.parse(out, ExportOptions(image_array), format_name)
+        refuse_mixing(settings, files)
         if (note := size_note(settings.store, files, fraction)) is not None:
             click.echo(f"image-assets: {note}", err=True)
     report = asdict(write_sample(settings.store, fraction, target or files))

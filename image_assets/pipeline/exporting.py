@@ -11,6 +11,7 @@ from image_assets.formats import FORMATS, find_format, format_for_path
 from image_assets.formats.base import ExportOptions, Format, SampleStream
 from image_assets.pipeline.reading import Dataset, open_dataset
 from image_assets.pipeline.sample_streams import sample_stream
+from image_assets.settings import Settings, is_url
 from image_assets.storage import layout
 from image_assets.storage.indexes import latest_index, read_index_head
 from image_assets.storage.locks import in_use
@@ -53,6 +54,22 @@ class ExportTarget:
         if path.exists() and not path.is_dir():
             raise ConfigError(f"{path} is a file without a suffix that names a format; name a folder or another file")
         return cls(tuple((name, path / _file_name(name)) for name in _FOLDER_FORMATS), options)
+
+
+def refuse_mixing(settings: Settings, target: ExportTarget) -> None:
+    """Accept a target that is apart from what a dataset is made of and kept in, as far as it holds plain images.
+
+    Raises:
+        ConfigError: it lies in the source, whose next run would take what is written for raw images, or in the store.
+    """
+    sources = (settings.source, *settings.source.parts)
+    places = [
+        Path(place).resolve() for place in (settings.store, *(part.path for part in sources)) if not is_url(place)
+    ]
+    for name, path in target.files:
+        inside = [place for place in places if place in (path.resolve(), *path.resolve().parents)]
+        if inside and find_format(name).unit == "folder":
+            raise ConfigError(f"{path} lies in {inside[0]}, which is the dataset's own; name a folder elsewhere")
 
 
 def export_dataset(store_url: str, target: ExportTarget) -> list[Path]:

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from image_assets.checks import QUALITY_CHECKS, VECTOR_CHECKS
 from image_assets.checks.base import Verdict
+from image_assets.core.errors import ImageAssetsError
 from image_assets.core.perceptual import METHOD
 from image_assets.features import features_word
 from image_assets.pipeline.annotating import build_placed_annotations, placed_annotations_version
@@ -136,6 +137,8 @@ def wanted_followers(settings: Settings) -> dict[str, Follower]:
 def follow_index(settings: Settings, *, rejudge: bool) -> dict[str, FollowReport]:
     """Bring all that the settings want in line with the newest index; return the reports by name.
 
+    One that fails keeps only those from being built that are made of it; the first error is raised at the end.
+
     Args:
         rejudge: also judge again what stays as it is.
 
@@ -144,9 +147,18 @@ def follow_index(settings: Settings, *, rejudge: bool) -> dict[str, FollowReport
         OSError: there is no room for a file.
     """
     reports: dict[str, FollowReport] = {}
+    failed: dict[str, ImageAssetsError | OSError] = {}
     for name, follower in wanted_followers(settings).items():
-        reports[name] = build_follower(settings, name, follower, rejudge=rejudge)
+        if failed.keys() & set(follower.after):
+            continue
+        try:
+            reports[name] = build_follower(settings, name, follower, rejudge=rejudge)
+        except (ImageAssetsError, OSError) as error:
+            # What is not made of it is built all the same.
+            failed[name] = error
     write_exports(open_store(settings), [name for name in settings.exports if not is_sharded(name)])
+    if failed:
+        raise next(iter(failed.values()))
     return reports
 
 

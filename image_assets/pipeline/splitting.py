@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ from image_assets.core.splits import (
     settle,
     units_of,
 )
+from image_assets.core.times import time_of
 from image_assets.pipeline.grouping import Grouped
 from image_assets.pipeline.new_contents import Outputs
 from image_assets.settings import Settings
@@ -144,9 +145,9 @@ class _Numbers:
 def _reader_of_said(splits: SplitSettings) -> Callable[[pa.Table], Codes]:
     """Return what reads from index rows which split a column says."""
     if splits.method == "time":
-        starts = {"val": _time(splits.val_from), "test": _time(splits.test_from)}
+        starts = {"val": time_of(splits.val_from), "test": time_of(splits.test_from)}
         column = splits.column or "taken_at"
-        return lambda piece: _codes([_split_at(_time(text), starts) for text in _values(piece, column)])
+        return lambda piece: _codes([_split_at(time_of(text), starts) for text in _values(piece, column)])
     if splits.method == "column" and splits.column is not None:
         named = splits.column
         return lambda piece: _codes([_OTHER_NAMES.get(text or "", text) for text in _values(piece, named)])
@@ -162,15 +163,6 @@ def _split_at(taken_at: datetime | None, starts: dict[str, datetime | None]) -> 
         return None
     begun = [name for name, start in starts.items() if start is not None and taken_at >= start]
     return begun[-1] if begun else "train"
-
-
-def _time(text: str | None) -> datetime | None:
-    """Return a time without zone, in UTC when it had one; None for what is no time."""
-    try:
-        time = datetime.fromisoformat(text or "")
-    except ValueError:
-        return None
-    return time.astimezone(UTC).replace(tzinfo=None) if time.tzinfo is not None else time
 
 
 def _values(piece: pa.Table, column: str) -> list[str | None]:

@@ -86,6 +86,18 @@ class Settings(Section):
         return self
 
     @model_validator(mode="after")
+    def _splits_by_columns_that_are_kept(self) -> "Settings":
+        sources = (self.source, *self.source.parts)
+        kept = {name for part in sources for name in part.extra_columns} | set(self.labels.extra_columns)
+        for field in ("group_by", "column"):
+            column = getattr(self.splits, field) or ""
+            if column.startswith("extra.") and column.removeprefix("extra.") not in kept:
+                raise ValueError(
+                    f"splits.{field}: no image has {column}; name it in source.extra_columns or labels.extra_columns"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _fetching_ends_before_its_worker(self) -> "Settings":
         limit_s = self.limits.max_decode_s
         for part in (self.source, *self.source.parts):

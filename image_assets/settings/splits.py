@@ -1,10 +1,11 @@
 """Which images train and which measure."""
 
-from datetime import datetime
-from typing import Literal
+from datetime import date
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from image_assets.core.times import time_of
 from image_assets.settings.section import Section
 
 # What is known of an image beside its pixels: ``folder`` is where its key lies, ``top_folder`` the first part of it.
@@ -53,11 +54,24 @@ class SplitSettings(Section):
         times = (self.val_from, self.test_from)
         if (self.method == "time") != (times != (None, None)):
             raise ValueError("splits.method: time goes with splits.val_from or splits.test_from")
-        for text in filter(None, times):
-            try:
-                datetime.fromisoformat(text)
-            except ValueError as error:
-                raise ValueError(f"splits: {text!r} is no time; write 2024-05-31 or 2024-05-31T12:00:00") from error
-        if self.val_from and self.test_from and self.val_from > self.test_from:
+        starts = [time_of(text) for text in filter(None, times)]
+        if None in starts:
+            wrong = next(text for text in times if text and time_of(text) is None)
+            raise ValueError(f"splits: {wrong!r} is no time; write 2024-05-31 or 2024-05-31T12:00:00")
+        if starts != sorted(filter(None, starts)):
             raise ValueError("splits.val_from is after splits.test_from; the order is train, val, test")
         return self
+
+    @model_validator(mode="after")
+    def _nothing_is_ignored(self) -> "SplitSettings":
+        if self.column and self.method not in ("column", "time"):
+            raise ValueError(f"splits.column goes with splits.method: column or time, not {self.method}")
+        if self.group_by and self.method == "none":
+            raise ValueError("splits.group_by wants a splits.method: fractions, column or time")
+        return self
+
+    @field_validator("val_from", "test_from", mode="before")
+    @classmethod
+    def _time_as_text(cls, value: Any) -> Any:
+        # What YAML takes for a date or a time is one.
+        return value.isoformat() if isinstance(value, date) else value

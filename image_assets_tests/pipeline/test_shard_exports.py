@@ -12,7 +12,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from image_assets.core.errors import DatasetError
+from image_assets.core.errors import DatasetError, StoreError
 from image_assets.core.sharding import bucket_of
 from image_assets.formats import FORMATS
 from image_assets.pipeline.following import write_all_exports
@@ -218,3 +218,15 @@ def test_what_a_killed_run_wrote_is_not_taken_for_what_was_there_before_and_is_w
         write_image(tmp_path / "raw", "a/0.jpg", 0)
         run_dataset(settings)
         assert path.read_bytes() == before
+
+
+def test_what_fails_keeps_only_those_from_being_built_that_are_made_of_it(tmp_path):
+    write_images(tmp_path / "raw", 3)
+    wanted = {"duplicates": {"enabled": True}, "quality": {"enabled": True}, "exports": ["csv", "webdataset"]}
+    settings = make_settings_for(tmp_path, num_shards=1, **wanted)
+    (tmp_path / "store/duplicates.parquet/in the way").mkdir(parents=True)
+    with pytest.raises(StoreError, match="duplicates"):
+        run_dataset(settings)
+    made = {path.name for path in (tmp_path / "store").rglob("*") if path.is_file()}
+    assert {"train-00000-of-00001.tar", "index.csv"} <= made
+    assert "image_quality.parquet" not in made

@@ -5,6 +5,7 @@ import shutil
 import tarfile
 from collections import Counter
 from contextlib import suppress
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +177,11 @@ def test_a_column_or_the_time_can_say_it_and_what_nobody_says_is_told(tmp_path, 
     assert pin_numbers(Store(settings.store)) == []
 
 
+def test_a_date_of_yaml_is_a_time(tmp_path):
+    settings = settings_for(tmp_path, method="time", val_from=date(2026, 6, 1), test_from=datetime(2026, 9, 1, 12))
+    assert (settings.splits.val_from, settings.splits.test_from) == ("2026-06-01", "2026-09-01T12:00:00")
+
+
 def test_a_leak_stops_the_index_from_being_published(tmp_path, monkeypatch):
     settings = settings_for(tmp_path)
     put_many(tmp_path, 6)
@@ -342,7 +348,12 @@ def test_exports_are_written_by_split_and_only_what_changed(tmp_path):
         ({"method": "time"}, "goes with splits.val_from or splits.test_from"),
         ({"method": "time", "test_from": "tomorrow"}, "'tomorrow' is no time"),
         ({"method": "time", "val_from": "2024-02-01", "test_from": "2024-01-01"}, "is after splits.test_from"),
+        # Texts do not compare as times do.
+        ({"method": "time", "val_from": "20240601", "test_from": "2024-05-01"}, "is after splits.test_from"),
         ({"group_by": "width_px"}, "splits.group_by"),
+        ({"group_by": "extra.patiant"}, "no image has extra.patiant"),
+        ({"column": "folder"}, "goes with splits.method: column or time"),
+        ({"method": "none", "group_by": "folder"}, "wants a splits.method"),
     ],
 )
 def test_settings_that_mean_nothing_are_refused(tmp_path, splits, said):
