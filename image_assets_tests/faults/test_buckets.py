@@ -1,7 +1,7 @@
 """The store on an object store: runs killed around their writes, and runs at the same time, end as on disk.
 
 A run is killed just before and just after each object that it writes. The suite tries every ``KILL_EVERY``-th of these
-moments (default 79); ``KILL_EVERY=1`` tries all of some 170 and takes minutes:
+moments (default 113); ``KILL_EVERY=1`` tries all of some 170 and takes minutes:
 
     KILL_EVERY=1 python -m pytest image_assets_tests/faults/test_buckets.py
 """
@@ -23,7 +23,7 @@ from image_assets_tests.images import make_settings_for
 from image_assets_tests.mirrors import download_store, upload_store
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the children are forked as on Linux")
-EVERY = int(os.environ.get("KILL_EVERY", "79"))
+EVERY = int(os.environ.get("KILL_EVERY", "113"))
 # The others differ in the requests alone, so one history shows each.
 PLACES = [*(("s3", name) for name in CHANGES), ("azure", "edits"), ("gcs", "edits")]
 RACES = [("s3", "first run"), ("azure", "edits"), ("gcs", "edits")]

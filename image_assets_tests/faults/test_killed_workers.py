@@ -57,7 +57,7 @@ def wait_for_workers(process):
 
 
 @pytest.mark.parametrize("whom", ["main process", "group"])
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", range(1))
 def test_a_run_after_a_killed_one_with_workers_is_right(whom, seed, source, tmp_path):
     folder, scratch = source
     settings = make_settings_for(folder, store=str(tmp_path / "store"), workers=2, **OPTIONS)

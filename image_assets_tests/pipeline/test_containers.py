@@ -241,7 +241,7 @@ def image_bytes_of_noise(number):
     return buffer.getvalue()
 
 
-@pytest.mark.parametrize("kind", ["tar", "zip", "parquet"])
+@pytest.mark.parametrize("kind", ["zip", "parquet"])
 def test_a_container_is_read_once_by_all_workers_together(tmp_path, monkeypatch, kind):
     images = large_images(80)
     shuffled = dict(random.Random(1).sample(sorted(images.items()), len(images)))

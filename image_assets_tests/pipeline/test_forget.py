@@ -514,7 +514,7 @@ def test_killed_anywhere_and_done_again_it_ends_the_same(tmp_path, small, monkey
     shutil.copytree(store, backup)
     forget_images(small, BOTH)
     wanted = state_of(store)
-    kills, every = 0, int(os.environ.get("KILL_EVERY", "13"))
+    kills, every = 0, int(os.environ.get("KILL_EVERY", "26"))
     while True:
         shutil.rmtree(store)
         shutil.copytree(backup, store)

@@ -307,7 +307,7 @@ def judge(machine, variable, count, *, steps=25):
 
 
 def test_a_dataset_in_a_folder_equals_one_from_scratch():
-    judge(Dataset, "LAW_ONE_SEQUENCES", 10)
+    judge(Dataset, "LAW_ONE_SEQUENCES", 6)
 
 
 @pytest.mark.parametrize(("kind", "count"), [("gcs", 3), ("azure", 2)])

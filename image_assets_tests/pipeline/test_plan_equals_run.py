@@ -183,7 +183,7 @@ def examples(name, few):
     )
 
 
-@examples("PLAN_EXAMPLES", 15)
+@examples("PLAN_EXAMPLES", 8)
 @given(rounds)
 def test_a_plan_says_what_the_run_does(rounds):
     with tempfile.TemporaryDirectory(prefix="plan-") as folder:

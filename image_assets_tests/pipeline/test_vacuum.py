@@ -593,7 +593,7 @@ def test_broken_off_anywhere_it_leaves_nothing_dangling_and_is_run_again(
     before = {number: snapshot_bytes(options, number) for number in (4, 5)}
     aside = raw.parent / "aside"
     shutil.copytree(options.store, aside)
-    for after in range(0, 100, int(os.environ.get("KILL_EVERY", "8"))):
+    for after in range(0, 100, int(os.environ.get("KILL_EVERY", "16"))):
         shutil.rmtree(options.store)
         shutil.copytree(aside, options.store)
         with pytest.MonkeyPatch.context() as patch:

@@ -114,7 +114,6 @@ def test_a_defect_of_a_transform_ends_the_run(example: Path, wrong: str, words: 
     ("wrong", "reason"),
     [
         ("from image_assets.core.errors import DecodeError; raise DecodeError('too_large', 'as told')", "too_large"),
-        ("raise MemoryError", "too_large"),
         ("import os; os.abort()", "decoder_crashed"),
     ],
 )

@@ -57,7 +57,7 @@ def test_outputs_of_a_corpus_are_pillows_to_52_db(corpus: Path, size_px: tuple[i
 # takes the next.
 @pytest.mark.parametrize(
     ("ratio", "divisor"),
-    [*((ratio, divisor) for ratio in (2.7, 3.03, 3.5, 4.5, 5.9) for divisor in (2, 4, 8)), (8, 8)],
+    [*((ratio, divisor) for ratio in (2.7, 3.5, 5.9) for divisor in (2, 4, 8)), (8, 8)],
 )
 def test_large_originals_decoded_smaller_are_pillows_to_50_db(ratio: float, divisor: int, remainder: str) -> None:
     # One pixel more than a multiple is the worst there is: of the last decoded pixel nearly all lies outside.
