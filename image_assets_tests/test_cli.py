@@ -57,7 +57,8 @@ def called_here(*arguments):
 
 
 def run_json(cli, *arguments):
-    done = cli("run", *arguments, "--json", "--features", "none")
+    # Without workers, which have tests of their own and take half of the time.
+    done = cli("run", *arguments, "--json", "--features", "none", "--workers", "0")
     assert done.stdout.count("\n") == 1, done.stderr
     return done.returncode, json.loads(done.stdout)
 
@@ -120,27 +121,27 @@ def test_rubbish_alone_is_a_failure_and_exit_code_1(cli, tmp_path):
     assert "5 of 5 images failed" in summary["notes"][0]
 
 
-def test_plan_status_digest_and_verify_agree_with_run(cli, raw, tmp_path):
+def test_plan_status_digest_and_verify_agree_with_run(cli_here, raw, tmp_path):
     options = ("--input", raw, "--features", "none", "--json")
-    plan = json.loads(cli("plan", *options).stdout)
+    plan = json.loads(cli_here("plan", *options).stdout)
     assert not (tmp_path / "data").exists()
-    run = json.loads(cli("run", *options).stdout)
+    run = json.loads(cli_here("run", *options).stdout)
     assert {name: plan[name] for name in ("new", "changed", "kept", "moved", "removed", "decoded")} == {
         name: run[name] for name in ("new", "changed", "kept", "moved", "removed", "decoded")
     }
-    assert json.loads(cli("status", *options).stdout)["digest"] == run["digest"]
-    assert cli("digest", *options[:-1]).stdout.strip() == run["digest"]
-    verify = cli("verify", *options)
+    assert json.loads(cli_here("status", *options).stdout)["digest"] == run["digest"]
+    assert cli_here("digest", *options[:-1]).stdout.strip() == run["digest"]
+    verify = cli_here("verify", *options)
     assert (verify.returncode, json.loads(verify.stdout)["problems"]) == (0, [])
     next((tmp_path / "data").rglob("segments/*/*.parquet")).write_bytes(b"x")
-    assert cli("verify", *options).returncode == 1
+    assert cli_here("verify", *options).returncode == 1
 
 
-def test_a_folder_of_archives_is_named_as_one(cli, tmp_path):
+def test_a_folder_of_archives_is_named_as_one(cli_here, tmp_path):
     (tmp_path / "packed").mkdir()
     write_tar(tmp_path / "packed/one.tar", {"a/1.jpg": image_bytes(1), "a/2.jpg": image_bytes(2)})
-    assert "holds no image (1 files of other kinds)" in cli("run", "--input", "packed").stderr
-    code, summary = run_json(cli, "--input", "packed", "--kind", "archives")
+    assert "holds no image (1 files of other kinds)" in cli_here("run", "--input", "packed").stderr
+    code, summary = run_json(cli_here, "--input", "packed", "--kind", "archives")
     assert (code, summary["new"]) == (0, 2)
 
 
@@ -286,15 +287,15 @@ def test_quarantine_prints_one_line_an_image_whatever_its_name(cli, lenient, tmp
     }  # fmt: skip
 
 
-def test_quarantine_and_retry_take_reasons(cli, lenient, tmp_path):
+def test_quarantine_and_retry_take_reasons(cli_here, lenient, tmp_path):
     write_odd(tmp_path / "odd")
     (tmp_path / "odd/text.jpg").write_bytes(b"<html>")
     (tmp_path / "odd/png.jpg").write_bytes(image_bytes(50, kind="PNG"))
-    cli("run", "--config", lenient)
+    cli_here("run", "--config", lenient)
     options = ("--config", lenient, "--json", "--reason", "not_an_image")
-    retried = cli("retry", *options)
+    retried = cli_here("retry", *options)
     assert (retried.returncode, json.loads(retried.stdout)["decoded"]) == (3, 1)
-    listed = json.loads(cli("quarantine", *options, "--reason", "wrong_extension").stdout)["quarantine"]
+    listed = json.loads(cli_here("quarantine", *options, "--reason", "wrong_extension").stdout)["quarantine"]
     assert [(entry["key"], entry["attempts"]) for entry in listed] == [("png.jpg", 0), ("text.jpg", 2)]
 
 
@@ -325,45 +326,45 @@ def test_what_a_command_cannot_do_without_is_asked_for(cli_here, raw, arguments)
     assert "Usage:" in done.stderr
 
 
-def test_reshard_writes_the_number_into_the_settings_file_and_the_next_run_has_nothing_to_do(cli, raw, tmp_path):
+def test_reshard_writes_the_number_into_the_settings_file_and_the_next_run_has_nothing_to_do(cli_here, raw, tmp_path):
     config = tmp_path / "shop.yaml"
     text = "# a shop\nname: shop\nsource: {path: raw}\nstore: kept\nnum_shards: 16 # few\nfeatures: {extractor: none}\n"
     config.write_text(text)
-    before = json.loads(cli("run", "--config", config, "--json").stdout)
+    before = json.loads(cli_here("run", "--config", config, "--json").stdout)
     # Nothing of the source is needed.
     raw.rename(tmp_path / "aside")
-    done = cli("reshard", "--config", config, "--to", "64", "--json")
+    done = cli_here("reshard", "--config", config, "--to", "64", "--json")
     (tmp_path / "aside").rename(raw)
     summary = json.loads(done.stdout)
     assert (done.returncode, summary["from_shards"], summary["to_shards"], summary["decoded"]) == (0, 16, 64, 0)
     assert summary["digest"] == before["digest"]
     assert config.read_text() == text.replace("16", "64")
-    after = json.loads(cli("run", "--config", config, "--json").stdout)
+    after = json.loads(cli_here("run", "--config", config, "--json").stdout)
     assert (after["shards_total"], after["shards_run"], after["decoded"]) == (64, 0, 0)
     assert after["digest"] == before["digest"]
 
 
-def test_a_folder_without_a_settings_file_stays_at_the_number_that_it_was_given(cli, raw, tmp_path):
-    _, before = run_json(cli, "--input", raw)
+def test_a_folder_without_a_settings_file_stays_at_the_number_that_it_was_given(cli_here, raw, tmp_path):
+    _, before = run_json(cli_here, "--input", raw)
     assert before["shards_total"] == 16
-    done = cli("reshard", "--input", raw, "--to", "5", "--features", "none")
+    done = cli_here("reshard", "--input", raw, "--to", "5", "--features", "none")
     assert (done.returncode, "to_shards       5" in done.stdout) == (0, True), done.stderr
-    _, after = run_json(cli, "--input", raw)
+    _, after = run_json(cli_here, "--input", raw)
     assert (after["shards_total"], after["shards_run"], after["decoded"]) == (5, 0, 0)
     assert after["digest"] == before["digest"]
-    _, given = run_json(cli, "--input", raw, "--shards", "3")
+    _, given = run_json(cli_here, "--input", raw, "--shards", "3")
     assert (given["shards_total"], given["decoded"]) == (3, 0)
 
 
-def test_a_lost_source_stops_run_and_plan_in_one_line_that_names_the_way_on(cli, raw):
-    run_json(cli, "--input", raw)
+def test_a_lost_source_stops_run_and_plan_in_one_line_that_names_the_way_on(cli_here, raw):
+    run_json(cli_here, "--input", raw)
     for path in sorted(raw.rglob("*.jpg"))[:4]:
         path.unlink()
     for command in ("run", "plan"):
-        done = cli(command, "--input", raw, "--features", "none", "--json")
+        done = cli_here(command, "--input", raw, "--features", "none", "--json")
         assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
         assert "lacks 4 of the images; the dataset holds 6 (67%, allowed are 30%)" in done.stderr
         assert "--allow-deletes" in done.stderr
-    plan = json.loads(cli("plan", "--input", raw, "--features", "none", "--json", "--allow-deletes").stdout)
-    code, summary = run_json(cli, "--input", raw, "--allow-deletes")
+    plan = json.loads(cli_here("plan", "--input", raw, "--features", "none", "--json", "--allow-deletes").stdout)
+    code, summary = run_json(cli_here, "--input", raw, "--allow-deletes")
     assert (code, plan["removed"], summary["removed"], summary["images_processed"]) == (0, 4, 4, 2)

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import chdir
 from pathlib import Path
 
 import pytest
@@ -40,11 +41,8 @@ def shop(tmp_path):
 
 
 def called(folder, *arguments):
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")])}
-    command = [sys.executable, "-m", "image_assets", *map(str, arguments), "--config", "shop.yaml"]
-    return subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
-    )
+    with chdir(folder):
+        return called_here(*arguments, "--config", "shop.yaml")
 
 
 def said(folder, *arguments):
@@ -131,9 +129,8 @@ def test_forget_leaves_nothing_and_lets_nothing_back_in(shop):
         (("reshard", "--to", "0"), 2, "0 shards are not possible"),
     ],
 )
-def test_a_mistake_is_answered_in_one_line(shop, monkeypatch, arguments, code, says):
-    monkeypatch.chdir(shop)
-    done = called_here(*arguments, "--config", "shop.yaml")
+def test_a_mistake_is_answered_in_one_line(shop, arguments, code, says):
+    done = called(shop, *arguments)
     assert (done.returncode, done.stdout) == (code, "")
     assert says in done.stderr
     assert done.stderr.count("\n") == 1

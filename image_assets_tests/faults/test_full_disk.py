@@ -16,7 +16,7 @@ from image_assets_tests.faults.shim import Fault
 from image_assets_tests.images import make_settings_for, write_images
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="the shim asks /proc for the path of an open file")
-EVERY = int(os.environ.get("KILL_EVERY", "43"))
+EVERY = int(os.environ.get("KILL_EVERY", "67"))
 
 
 def in_store(point):

@@ -1,6 +1,6 @@
 """The last write is the commit: a run killed before, halfway through and after every change that it makes on disk.
 
-The suite tries every ``KILL_EVERY``-th moment (default 43); ``KILL_EVERY=1`` tries all of some 920 and takes minutes:
+The suite tries every ``KILL_EVERY``-th moment (default 67); ``KILL_EVERY=1`` tries all of some 920 and takes minutes:
 
     KILL_EVERY=1 python -m pytest image_assets_tests/faults/test_kill_anywhere.py
 """
@@ -21,7 +21,7 @@ from image_assets_tests.faults.shim import Fault
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the shim asks /proc for the path of an open file")
 # A prime, so that the moments tried are of all kinds: a file takes about a dozen.
-EVERY = int(os.environ.get("KILL_EVERY", "43"))
+EVERY = int(os.environ.get("KILL_EVERY", "67"))
 PARTS = 4
 
 
