@@ -10,9 +10,9 @@ from image_assets.features.colour_moments import build_colour_moments, colour_mo
 from image_assets.features.efficientnet_lite0 import build_efficientnet_lite0, efficientnet_lite0_digest
 from image_assets.features.onnx_model import build_onnx_model, onnx_model_digest, onnx_name
 from image_assets.features.pins import combined_digest
-from image_assets.features.timm_model import build_timm_model, timm_model_digest
-from image_assets.features.torch_model import known_torch_digest
-from image_assets.features.torchvision_model import build_torchvision_model, torchvision_model_digest
+from image_assets.features.timm_model import bare_timm_model
+from image_assets.features.torch_model import BareModels, build_torch_model, known_torch_digest, torch_model_digest
+from image_assets.features.torchvision_model import bare_torchvision_model
 from image_assets.settings.features import FeatureSettings
 
 
@@ -34,11 +34,21 @@ EXTRACTORS: dict[str, ExtractorKind] = {
     "colour-moments": ExtractorKind(build_colour_moments, colour_moments_digest),
     "efficientnet-lite0": ExtractorKind(build_efficientnet_lite0, efficientnet_lite0_digest),
 }
+
+
+def _torch_kind(bare_model: BareModels) -> ExtractorKind:
+    return ExtractorKind(
+        lambda features, _cache_dir, _threads: build_torch_model(features, bare_model),
+        lambda features: torch_model_digest(features, bare_model),
+        known_torch_digest,
+    )
+
+
 # Kinds of models that are named by a file or an id, which follows the colon.
 MODEL_KINDS: dict[str, ExtractorKind] = {
     "onnx:": ExtractorKind(build_onnx_model, onnx_model_digest),
-    "timm:": ExtractorKind(build_timm_model, timm_model_digest, known_torch_digest),
-    "torchvision:": ExtractorKind(build_torchvision_model, torchvision_model_digest, known_torch_digest),
+    "timm:": _torch_kind(bare_timm_model),
+    "torchvision:": _torch_kind(bare_torchvision_model),
 }
 
 

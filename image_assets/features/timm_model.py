@@ -1,44 +1,22 @@
 """Models of timm (PyTorch Image Models) by their ids."""
 
-from pathlib import Path
 from typing import Any
 
 from image_assets.core.errors import ConfigError, MissingExtraError
 from image_assets.features.model_input import ModelInput, with_settings
-from image_assets.features.torch_model import (
-    BareModel,
-    TorchModel,
-    known_torch_digest,
-    load_weights,
-    weights_digest_of,
-)
+from image_assets.features.torch_model import BareModel, load_weights, weights_digest_of
 from image_assets.settings.features import FeatureSettings
 
 PREFIX = "timm:"
 
 
-def build_timm_model(features: FeatureSettings, _cache_dir: Path, _threads: int) -> TorchModel:
-    """Return the extractor of a model id; without ``features.weights`` its weights are downloaded, once.
+def bare_timm_model(features: FeatureSettings) -> BareModel:
+    """Return the model of an id without its classifier; without ``features.weights`` its weights are downloaded, once.
 
     Raises:
         ConfigError: there is no such model, or its weights are unusable or cannot be had.
         MissingExtraError: timm is not installed.
     """
-    known_torch_digest(features)
-    return TorchModel(features, _bare_model(features))
-
-
-def timm_model_digest(features: FeatureSettings) -> str:
-    """Return the extractor's digest; without a file and without a pin the weights are loaded for it.
-
-    Raises:
-        ConfigError: there is no such model, or its weights are unusable or cannot be had.
-        MissingExtraError: timm is not installed.
-    """
-    return known_torch_digest(features) or build_timm_model(features, Path(), 1).digest
-
-
-def _bare_model(features: FeatureSettings) -> BareModel:
     try:
         import timm
     except ModuleNotFoundError as error:

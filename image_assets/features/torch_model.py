@@ -1,7 +1,7 @@
 """PyTorch models as extractors: their weights, read from a file without running anything in it, and their vectors."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,10 @@ class BareModel:
     module: Any
     shown: ModelInput
     weights_digest: str
+
+
+# Loads the model that the settings name.
+BareModels = Callable[[FeatureSettings], BareModel]
 
 
 class TorchModel:
@@ -85,6 +89,27 @@ def known_torch_digest(features: FeatureSettings) -> str | None:
     found = file_sha256(Path(features.weights), "features.weights")
     check_pin(features, found, features.weights)
     return torch_digest(features, found)
+
+
+def build_torch_model(features: FeatureSettings, bare_model: BareModels) -> TorchModel:
+    """Return the extractor of a model that a library knows; what does not fit shows before anything is loaded.
+
+    Raises:
+        ConfigError: there is no such model, or its weights are unusable or cannot be had.
+        MissingExtraError: the library is not installed.
+    """
+    known_torch_digest(features)
+    return TorchModel(features, bare_model(features))
+
+
+def torch_model_digest(features: FeatureSettings, bare_model: BareModels) -> str:
+    """Return the extractor's digest; without a file and without a pin the weights are loaded for it.
+
+    Raises:
+        ConfigError: there is no such model, or its weights are unusable or cannot be had.
+        MissingExtraError: the library is not installed.
+    """
+    return known_torch_digest(features) or build_torch_model(features, bare_model).digest
 
 
 def torch_digest(features: FeatureSettings, weights_digest: str) -> str:
