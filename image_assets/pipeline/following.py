@@ -1,6 +1,6 @@
 """What follows every new index: vectors, duplicates, exports …, each an entry of one table and doing what is new."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -17,13 +17,12 @@ from image_assets.pipeline.duplicates import build_duplicates
 from image_assets.pipeline.embedding import build_vectors
 from image_assets.pipeline.exporting import write_exports
 from image_assets.pipeline.quality import build_quality, quality_version
-from image_assets.pipeline.shard_exports import ShardExport, is_sharded, write_shard_exports
+from image_assets.pipeline.shard_exports import is_sharded, write_shard_exports
 from image_assets.pipeline.similarity_index import build_similarity, similarity_version
 from image_assets.pipeline.warehouse_bigquery import bigquery_version, build_bigquery
 from image_assets.settings import Settings
 from image_assets.storage.identity import open_store
 from image_assets.storage.indexes import latest_index
-from image_assets.storage.store import Store
 from image_assets.storage.verdicts import keep_verdicts
 
 
@@ -177,19 +176,6 @@ def build_follower(settings: Settings, name: str, follower: Follower, *, rejudge
         store = open_store(settings)
         keep_verdicts(store, latest_index(store), {name: report.verdicts}, at=datetime.now(UTC))
     return report
-
-
-def write_all_exports(store: Store, names: Sequence[str]) -> list[ShardExport]:
-    """Bring every export in line with the newest index; return what became of those with a file a shard.
-
-    Raises:
-        ConfigError: a format does not exist.
-        DatasetError: nothing was published in the store.
-        StoreError: the store does not answer or is damaged.
-        OSError: there is no room for a file.
-    """
-    write_exports(store, [name for name in names if not is_sharded(name)])
-    return [write_shard_exports(store, name) for name in names if is_sharded(name)]
 
 
 def _export(name: str) -> Follower:

@@ -99,7 +99,7 @@ def update_shards(
     left = list(shards)
     for _ in range(_TRIES):
         try:
-            with in_use(open_store(settings)), build_engine(settings) as engine:
+            with in_use(store := open_store(settings)), build_engine(settings) as engine:
                 state = detect(settings, options, source_lister(settings, snapshot))
                 log_listing(state)
                 for report in preprocess_shards(state, left, engine):
@@ -112,7 +112,7 @@ def update_shards(
             continue
         made = {shard: report.verdicts for shard, report in reports.items() if not report.unchanged}
         number = state.index.number if state.index is not None else 0
-        keep_verdicts(open_store(settings), number, made, at=datetime.now(UTC))
+        keep_verdicts(store, number, made, at=datetime.now(UTC))
         return [reports[shard] for shard in shards], state
     raise CommitConflictError(f"other runs committed {', '.join(left)} first, {_TRIES} times; run again")
 

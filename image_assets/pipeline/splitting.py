@@ -42,10 +42,9 @@ _OTHER_NAMES = {"training": "train", "validation": "val", "valid": "val", "dev":
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """The split of each plain image, in the order of the rows; ``bridged`` groups hang together across splits."""
+    """The split of each plain image, in the order of the rows."""
 
     codes: Codes
-    bridged: int
 
     def names_of(self, images: NDArray[np.int64]) -> pa.Array:
         """Return the names of the splits of some images, null for one that is in none."""
@@ -79,7 +78,7 @@ def split_outputs(settings: Settings, outputs: Outputs, grouped: Grouped) -> Spl
     if settings.splits.method != "fractions":
         nothing = np.full(len(units), NO_SPLIT, np.int8)
         settled = settle(Candidates(units, known.strata, keys, known.said, nothing))
-        return Split(settled.splits, len(settled.bridged))
+        return Split(settled.splits)
     for _ in range(_TRIES):
         newest, pins = read_pins(outputs.store)
         pinned, hinted = pins.of_contents(known.contents), pins.of_ids(grouped.images.ids)
@@ -92,7 +91,7 @@ def split_outputs(settings: Settings, outputs: Outputs, grouped: Grouped) -> Spl
         if not news.any() or add_pins(
             outputs.store, newest, Pins(known.contents, grouped.images.ids, codes).kept(news)
         ):
-            return Split(codes, len(settled.bridged))
+            return Split(codes)
     raise CommitConflictError(f"other runs noted splits first, {_TRIES} times; run again")
 
 

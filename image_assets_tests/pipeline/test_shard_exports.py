@@ -15,7 +15,6 @@ from PIL import Image
 from image_assets.core.errors import DatasetError, StoreError
 from image_assets.core.sharding import bucket_of
 from image_assets.formats import FORMATS
-from image_assets.pipeline.following import write_all_exports
 from image_assets.pipeline.reading import open_dataset
 from image_assets.pipeline.resharding import reshard_dataset
 from image_assets.pipeline.run import run_dataset
@@ -196,8 +195,9 @@ def numbers_of(settings, name):
 
 
 def test_a_store_without_a_dataset_is_refused_in_words(tmp_path):
-    with pytest.raises(DatasetError, match="no published dataset"):
-        write_all_exports(Store(str(tmp_path / "store")), SHARDED)
+    for name in SHARDED:
+        with pytest.raises(DatasetError, match="no published dataset"):
+            write_shard_exports(Store(str(tmp_path / "store")), name)
 
 
 def not_an_image(path):
