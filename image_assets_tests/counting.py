@@ -3,7 +3,7 @@
 from collections import Counter
 from pathlib import Path
 
-from image_assets.engines import build_engine
+from image_assets.engines import local_engine
 from image_assets.sources import build_tree
 from image_assets.sources.local_tree import LocalTree
 
@@ -41,8 +41,10 @@ class Counted:
 class CountingEngine:
     """The engine of some settings, with counting trees in its workers."""
 
+    name, far = "counting", False
+
     def __init__(self, settings, log):
-        self._engine, self._log = build_engine(settings), log
+        self._engine, self._log = local_engine(settings), log
 
     def map(self, function, tasks):
         return self._engine.map(Counted(function, self._log), tasks)

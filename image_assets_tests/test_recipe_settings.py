@@ -139,6 +139,11 @@ NOT_IN_THE_RECIPE = {
     "trigger.sqs": {"queue_url": "https://sqs.eu-west-1.amazonaws.com/123456789012/photos"},
     "exports": ("csv",),
     "workers": 1,
+    "engine.kind": "inline",
+    "engine.address": "tcp://127.0.0.1:8786",
+    "engine.cluster_from_bytes": 10**12,
+    "engine.host": "here",
+    "engine.port": 7777,
 }
 # (the other settings, the setting, another value, whether the recipe changes)
 CONDITIONAL = [

@@ -30,6 +30,8 @@ def dataset_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--features", metavar="NAME", help="Feature extractor, or none."),
         click.option("--shards", type=int, metavar="N", help="Number of shards."),
         click.option("--workers", type=int, metavar="N", help="Worker processes; 0: none."),
+        click.option("--engine", metavar="NAME|ADDRESS", help="auto, inline, local, ray, dask, spark, or a cluster's "
+                     "address: ray://head:10001, tcp://scheduler:8786, spark://master:7077."),
     ]  # fmt: skip
     for option in reversed(options):
         command = option(command)
@@ -93,6 +95,7 @@ def _overrides(options: dict[str, Any]) -> dict[str, Any]:
         "features": {"extractor": _extractor(options["features"])},
         "num_shards": options["shards"],
         "workers": options["workers"],
+        "engine": _engine(options["engine"]),
     }
     return _without_none(found)
 
@@ -109,6 +112,17 @@ def _absolute(path: str | None) -> str | None:
         return str(Path(path).expanduser().absolute())
     except RuntimeError as error:
         raise ConfigError(f"{path}: {error}") from error
+
+
+def _engine(word: str | None) -> dict[str, str] | None:
+    """Return what a word or an address says of the engine, to be merged with what the file says."""
+    from image_assets.settings.engine import engine_of
+
+    try:
+        said: dict[str, str] | None = engine_of(word)
+    except ValueError as error:
+        raise ConfigError(f"--engine: {error}") from error
+    return said
 
 
 def _extractor(name: str | None) -> str | None:

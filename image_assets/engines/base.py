@@ -33,7 +33,14 @@ class Lost(Generic[T]):
 
 
 class Engine(Protocol):
-    """Where tasks run. Used as a context manager; leaving it ends every process it started."""
+    """Where tasks run. Used as a context manager; leaving it ends every process it started.
+
+    With ``far`` workers may be on other machines: they reach the store and the source, not this machine's files, and
+    a task may be begun anew on another machine when one is lost. ``name`` is its key in ``ENGINES``.
+    """
+
+    name: str
+    far: bool
 
     def map(self, function: Callable[[T, Beat], R], tasks: Iterable[T]) -> Iterator[Done[T, R] | Lost[T]]:
         """Yield each task's outcome as it comes, in any order; tasks are drawn from the iterable as workers free up.

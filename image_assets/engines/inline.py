@@ -8,6 +8,9 @@ from image_assets.engines.base import Beat, Done, Lost, R, T
 class InlineEngine:
     """Runs each task where it is called."""
 
+    name = "inline"
+    far = False
+
     def map(self, function: Callable[[T, Beat], R], tasks: Iterable[T]) -> Iterator[Done[T, R] | Lost[T]]:
         """Yield each task's result, in order."""
         for task in tasks:

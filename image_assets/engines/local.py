@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import IO, Any
 
@@ -37,11 +37,25 @@ class LocalEngine:
     and a fresh one does not import the parent's main module (Dagster's costs 100 MB).
     """
 
-    def __init__(self, workers: int, item_timeout_s: float, memory_bytes: int = 2**30) -> None:
+    name = "local"
+    far = False
+
+    def __init__(
+        self, workers: int, item_timeout_s: float, memory_bytes: int = 2**30, more_path: Sequence[str] = ()
+    ) -> None:
+        """Start nothing yet.
+
+        Args:
+            item_timeout_s: how long one item of a task may take.
+            memory_bytes: what a worker may take beyond what it holds before its first task.
+            more_path: where workers look for modules, after the places where this process does.
+        """
         self._limit = workers
+        self._path = [*sys.path, *(place for place in more_path if place not in sys.path)]
         self._item_timeout_s = item_timeout_s
         self._memory_bytes = memory_bytes
         self._workers: list[_Worker] = []
+        self._aborted = False
 
     def map(self, function: Callable[[T, Beat], R], tasks: Iterable[T]) -> Iterator[Done[T, R] | Lost[T]]:
         """Yield each task's outcome as it comes.
@@ -51,8 +65,6 @@ class LocalEngine:
             EngineError: a worker cannot be started.
         """
         queue = iter(tasks)
-        for known in self._workers:
-            known.function_sent = False
         more = True
         while True:
             while more and (worker := self._idle_worker()) is not None:
@@ -61,6 +73,8 @@ class LocalEngine:
                     more = False
                 else:
                     worker.give(function, task)
+                if self._aborted:
+                    worker.process.kill()
             if not any(worker.busy for worker in self._workers):
                 return
             yield from self._collect()
@@ -73,12 +87,18 @@ class LocalEngine:
             worker.stop()
         self._workers.clear()
 
+    def abort(self) -> None:
+        """Kill the workers, from another thread than that of ``map``: what they are on is lost."""
+        self._aborted = True
+        for worker in list(self._workers):
+            worker.process.kill()
+
     def _idle_worker(self) -> "_Worker | None":
         for worker in self._workers:
             if not worker.busy:
                 return worker
         if len(self._workers) < self._limit:
-            self._workers.append(_Worker(self._memory_bytes, self._item_timeout_s))
+            self._workers.append(_Worker(self._memory_bytes, self._item_timeout_s, self._path))
             return self._workers[-1]
         return None
 
@@ -117,7 +137,7 @@ _END: Any = object()
 class _Worker:
     """One worker process and what it is on."""
 
-    def __init__(self, memory_bytes: int, item_timeout_s: float) -> None:
+    def __init__(self, memory_bytes: int, item_timeout_s: float, path: Sequence[str]) -> None:
         ours, theirs = socket.socketpair()
         self.errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
         self.pulse, beats = Pulse.create()
@@ -129,7 +149,7 @@ class _Worker:
             # Its own session, so that Ctrl-C reaches the run alone, which then stops its workers.
             self.process = subprocess.Popen(
                 command, pass_fds=handles, stdin=subprocess.DEVNULL, stdout=self.errors, stderr=self.errors,
-                start_new_session=True, env={**os.environ, **_MALLOC, "PYTHONPATH": os.pathsep.join(sys.path)},
+                start_new_session=True, env={**os.environ, **_MALLOC, "PYTHONPATH": os.pathsep.join(path)},
             )  # fmt: skip
         except OSError as error:
             raise EngineError(f"a worker process could not start: {error}") from error
@@ -137,16 +157,18 @@ class _Worker:
             theirs.close()
             beats.close()
         self.connection = Connection(ours.detach())
-        self.busy = self.function_sent = False
+        self.busy = False
+        # A function may hold much: it is sent once, and again only when another one comes.
+        self.function: object = None
         self.task: Any = None
         self.given_at = time.monotonic()
 
     def give(self, function: object, task: object) -> None:
         self.task, self.busy, self.given_at = task, True, time.monotonic()
         try:
-            if not self.function_sent:
+            if self.function is not function:
                 self.connection.send(("function", function))
-                self.function_sent = True
+                self.function = function
             self.connection.send(("task", task))
         except OSError:
             return  # it died while idle: the next receive says so, and the task is lost and asked for again

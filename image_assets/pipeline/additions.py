@@ -70,7 +70,7 @@ def make_additions(settings: Settings, outputs: Outputs) -> Additions | None:
     """
     if not _wants_groups(settings):
         return None
-    grouped = group_outputs(outputs, settings.duplicates.distance_bits)
+    grouped = group_outputs(settings, outputs)
     return Additions(grouped, split_outputs(settings, outputs, grouped) if _wants_splits(settings) else None)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from image_assets.core.errors import StoreError
 
@@ -28,15 +29,39 @@ class Claim:
     detail: str | None = None
 
 
-class Claims:
-    """The claims of one run, in a file that all workers of this machine open; cheap to send to another process."""
+class Claims(Protocol):
+    """The claims of one run, wherever they are kept; cheap to send to another process."""
+
+    def take(self, sha256: str, owner: int, lost: Collection[int]) -> Claim | None:
+        """Claim bytes for a task and return None, or return the claim that another task holds.
+
+        Args:
+            lost: tasks that ended without a result; what they claimed is free again.
+        """
+        ...
+
+    def made(self, places: Iterable[tuple[str, str, int]]) -> None:
+        """Note where the outputs of claimed bytes lie: (sha256, segment, row) each."""
+        ...
+
+    def failed(self, sha256: str, reason: str, detail: str) -> None:
+        """Note why claimed bytes have no output."""
+        ...
+
+    def release(self, sha256: str) -> None:
+        """Give up a claim."""
+        ...
+
+
+class LocalClaims:
+    """Claims in a file that all workers of this machine open."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._connection: sqlite3.Connection | None = None
 
     @classmethod
-    def create(cls, path: Path) -> "Claims":
+    def create(cls, path: Path) -> "LocalClaims":
         """Return new claims in a file that does not exist yet."""
         with _naming(path), closing(sqlite3.connect(path)) as database:
             # Readers and a writer do not wait for each other, and every later connection finds it so.
@@ -60,6 +85,9 @@ class Claims:
                     "SELECT owner, segment, row, reason, detail FROM claims WHERE sha256 = ?", (key,)
                 ).fetchone()
             )
+            if found.segment is None and found.reason is None and found.owner == owner:
+                # It was begun on a machine that was lost, and is done here once more.
+                return None
             if found.segment is not None or found.reason is not None or found.owner not in lost:
                 return found
             database.execute("UPDATE claims SET owner = ? WHERE sha256 = ?", (owner, key))
@@ -99,7 +127,8 @@ class Claims:
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         with _naming(self._path):
             if self._connection is None:
-                self._connection = sqlite3.connect(self._path, timeout=_WAIT_S)
+                # Whoever answers for workers elsewhere does so in threads, one at a time.
+                self._connection = sqlite3.connect(self._path, timeout=_WAIT_S, check_same_thread=False)
                 # It is worth nothing after the run, so it need not survive a crash of the machine.
                 self._connection.execute("PRAGMA synchronous = OFF")
             with self._connection:

@@ -81,7 +81,7 @@ def build_duplicates(settings: Settings) -> DuplicatesReport:
         before = read_duplicates_head(store)
         if before is not None and _follows(before, index, distance_bits):
             return DuplicatesReport(before, 0, published=False)
-        grouped = group_outputs(outputs_of_index(store, index), distance_bits)
+        grouped = group_outputs(settings, outputs_of_index(store, index))
         images, groups = grouped.images, grouped.groups
         head = DuplicatesHead(
             method=METHOD,

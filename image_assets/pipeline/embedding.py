@@ -1,10 +1,12 @@
 """Feature vectors for every row of the newest index; only output images that no vector exists for are embedded."""
 
 import os
+import socket
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,17 +15,20 @@ from numpy.typing import NDArray
 
 from image_assets.checks import VECTOR_CHECKS
 from image_assets.checks.base import VectorEvidence, Verdict
-from image_assets.core.errors import ConfigError, DatasetError
+from image_assets.core.errors import ConfigError, DatasetError, EngineError
 from image_assets.core.heads import FORMAT_VERSION
 from image_assets.core.index import IndexHead
+from image_assets.engines.base import Beat
 from image_assets.features import build_extractor, quick_digest, vectors_digest
 from image_assets.features.base import Extractor
+from image_assets.pipeline.far_pixels import PackedRows, cluster_for, results_of
 from image_assets.pipeline.pixels import stored_pixels
+from image_assets.pipeline.tasks import unpacked
 from image_assets.settings import Settings
 from image_assets.settings.features import FeatureSettings
 from image_assets.storage import layout
 from image_assets.storage.identity import open_store
-from image_assets.storage.indexes import iter_index, newest_index_head
+from image_assets.storage.indexes import iter_index, newest_index_head, read_index_head
 from image_assets.storage.locks import in_use
 from image_assets.storage.store import Store
 from image_assets.storage.tables import cut_tables
@@ -114,7 +119,7 @@ def _bring_up_to_date(settings: Settings, store: Store, *, rejudge: bool) -> Vec
     head = VectorHead(
         extractor.name, digest, extractor.dim, index.number, index.digest, index.rows, FORMAT_VERSION, dtype
     )
-    embedded = _embed_missing(store, index, extractor, head)
+    embedded = _embed_missing(settings, store, extractor, head)
     with staged_vectors(head, _aligned(store, index, head)) as staged:
         verdicts = judge_vectors(settings, store, index, _read_staged(staged))
         if refused := " ".join(verdict.sentence for verdict in verdicts if verdict.blocks):
@@ -172,41 +177,85 @@ def _seems_made_by(features: FeatureSettings, head: VectorHead) -> bool:
     return head.extractor_digest == vectors_digest(digest, features.dtype)
 
 
-def _embed_missing(store: Store, index: IndexHead, extractor: Extractor, head: VectorHead) -> int:
+def _embed_missing(settings: Settings, store: Store, extractor: Extractor, head: VectorHead) -> int:
     """Embed what is new, keeping each chunk as soon as it is full: a killed run redoes less than one."""
+    index = read_index_head(store, head.index_number)
     known = VectorChunks(store, head.extractor_digest)
-    queued: set[str] = set()
-    hashes: list[str] = []
-    vectors: list[Vectors] = []
-
-    def flush() -> None:
-        if hashes:
-            write_chunk(store, head.extractor_digest, hashes, np.concatenate(vectors))
-        hashes.clear()
-        vectors.clear()
-
-    embedded = 0
-    for batch in _missing_batches(store, index, known, queued):
-        hashes.extend(batch["output_sha256"].to_pylist())
-        vectors.append(as_kept(extractor.embed(as_rgb(stored_pixels(store, index.recipe_id, batch))), head))
-        embedded += batch.num_rows
-        if len(hashes) >= CHUNK_ROWS:
-            flush()
-    flush()
-    return embedded
+    chunks = cut_tables(_missing_rows(store, index, known), CHUNK_ROWS)
+    if (cluster := cluster_for(settings, lambda: _count(_missing_rows(store, index, known)))) is not None:
+        with cluster:
+            counts: Iterator[int] = results_of(cluster, FarEmbedding(settings, index.recipe_id, head), chunks)
+            return sum(counts)
+    return sum(_embed_chunk(store, index.recipe_id, (extractor, head), rows) for rows in chunks)
 
 
-def _missing_batches(store: Store, index: IndexHead, known: VectorChunks, queued: set[str]) -> Iterator[pa.Table]:
+def _missing_rows(store: Store, index: IndexHead, known: VectorChunks) -> Iterator[pa.Table]:
+    """Yield the rows of outputs that have no vector, each content once."""
+    queued: set[bytes] = set()
     for piece in iter_index(store, index.number, columns=_COLUMNS):
         mask = []
         for sha256 in piece["output_sha256"].to_pylist():
-            new = sha256 not in known and sha256 not in queued
+            content = bytes.fromhex(sha256)
+            new = sha256 not in known and content not in queued
             mask.append(new)
             if new:
-                queued.add(sha256)
-        missing = piece.filter(pa.array(mask, pa.bool_()))
-        for first in range(0, missing.num_rows, _BATCH_IMAGES):
-            yield missing.slice(first, _BATCH_IMAGES)
+                queued.add(content)
+        yield piece.filter(pa.array(mask, pa.bool_()))
+
+
+def _embed_chunk(
+    store: Store,
+    recipe_id: str,
+    what: tuple[Extractor, VectorHead],
+    rows: pa.Table,
+    beat: Beat = lambda _: None,
+) -> int:
+    """Keep the vectors of some rows as one chunk, and return how many these are."""
+    extractor, head = what
+    vectors: list[Vectors] = []
+    for first in range(0, rows.num_rows, _BATCH_IMAGES):
+        beat(first)
+        pixels = stored_pixels(store, recipe_id, rows.slice(first, _BATCH_IMAGES))
+        vectors.append(as_kept(extractor.embed(as_rgb(pixels)), head))
+    write_chunk(store, head.extractor_digest, rows["output_sha256"].to_pylist(), np.concatenate(vectors))
+    return rows.num_rows
+
+
+def _count(pieces: Iterable[pa.Table]) -> int:
+    return sum(rows.num_rows for rows in pieces)
+
+
+class FarEmbedding:
+    """The function that a cluster runs over rows: it keeps their vectors, and only their number comes back."""
+
+    def __init__(self, settings: Settings, recipe_id: str, head: VectorHead) -> None:
+        # One model a worker, and one thread for it: there is a worker for each processor.
+        self._settings = settings.model_copy(update={"workers": 1})
+        self._recipe_id = recipe_id
+        self._head = head
+        self._tools: tuple[Store, Extractor] | None = None
+
+    def __call__(self, task: PackedRows, beat: Beat) -> int:
+        """Embed the images of some rows of an index.
+
+        Raises:
+            EngineError: the extractor is another one here than at the run.
+            StoreError: a segment is damaged, or the chunk cannot be written.
+        """
+        if self._tools is None:
+            store = Store(self._settings.store, create=False)
+            extractor = open_extractor(self._settings, store)
+            if vectors_digest(extractor.digest, self._head.dtype) != self._head.extractor_digest:
+                raise EngineError(
+                    f"worker on {socket.gethostname()} has another {self._head.extractor} than the run; install the "
+                    "same weights and versions there"
+                )
+            self._tools = store, extractor
+        store, extractor = self._tools
+        return _embed_chunk(store, self._recipe_id, (extractor, self._head), unpacked(task), beat)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_tools": None}
 
 
 def _aligned(store: Store, index: IndexHead, head: VectorHead) -> Iterator[tuple[pa.Table, Vectors]]:

@@ -11,6 +11,7 @@ from image_assets.core.hashes import packed_hashes
 from image_assets.core.neighbours import different_hashes, follow_hashes
 from image_assets.core.perceptual import METHOD, hash_pixels
 from image_assets.pipeline.new_contents import Outputs, look_at_contents
+from image_assets.settings import Settings
 from image_assets.storage.perceptual import read_hashes, read_neighbours, write_hashes, write_neighbours
 
 
@@ -30,14 +31,14 @@ class Grouped:
         return pa.array(names, pa.string(), mask=~self.groups.grouped[images])
 
 
-def group_outputs(outputs: Outputs, distance_bits: int) -> Grouped:
+def group_outputs(settings: Settings, outputs: Outputs) -> Grouped:
     """Return the groups of plain outputs.
 
     Raises:
         StoreError: the store does not answer or a file is damaged.
     """
-    store = outputs.store
-    hashed, images = _hashed_images(outputs)
+    store, distance_bits = outputs.store, settings.duplicates.distance_bits
+    hashed, images = _hashed_images(settings, outputs)
     before = read_neighbours(store, METHOD, distance_bits)
     hashes = different_hashes(images.hashes[images.has_hash])
     neighbours = follow_hashes(before, hashes, distance_bits)
@@ -57,7 +58,7 @@ def image_of_row(variants: NDArray[np.int32], done: int) -> NDArray[np.int64]:
     return numbers
 
 
-def _hashed_images(outputs: Outputs) -> tuple[int, Images]:
+def _hashed_images(settings: Settings, outputs: Outputs) -> tuple[int, Images]:
     """Return how many images had to be hashed, and all plain ones with their hashes."""
     ids, contents = [np.empty(0, "S16")], [packed_hashes([])]
     for piece in outputs.plain(["variant", "id", "output_sha256"]):
@@ -68,7 +69,7 @@ def _hashed_images(outputs: Outputs) -> tuple[int, Images]:
     places, found = kept.find(every)
     missing = np.unique(every[~found])
     if len(missing):
-        for names, hashes in look_at_contents(outputs, missing, hash_pixels):
+        for names, hashes in look_at_contents(settings, outputs, missing, hash_pixels):
             write_hashes(outputs.store, METHOD, names, hashes)
         kept = read_hashes(outputs.store, METHOD)
         places, _ = kept.find(every)

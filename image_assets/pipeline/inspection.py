@@ -11,7 +11,7 @@ from typing import Any
 from image_assets.core.errors import ConfigError, DecodeError, SourceFileError
 from image_assets.core.extensions import promises_other_format
 from image_assets.core.sample import FAILED, OK
-from image_assets.engines import build_engine
+from image_assets.engines import local_engine
 from image_assets.engines.base import Beat, Lost
 from image_assets.settings import Settings
 from image_assets.transforms.chain import Renderer
@@ -41,7 +41,7 @@ def inspect_files(settings: Settings, paths: Sequence[str]) -> Iterator[Inspecte
         ConfigError: the settings name a transform that does not exist.
         EngineError: no worker can be started.
     """
-    with build_engine(settings) as engine:
+    with local_engine(settings) as engine:
         inspector = Inspector(settings)
         for path in paths:
             # One at a time, so that they come in order.

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from image_assets.core.errors import StoreError
+from image_assets.engines.choosing import Choice
 from image_assets.pipeline.detect import State
 from image_assets.pipeline.preprocess import ShardReport
 from image_assets.settings import Settings
@@ -58,6 +59,11 @@ def log_listing(state: State) -> None:
     LOGGER.info("listed %d images, ignored %d other files", listing.num_rows, listing.ignored)
     for note in listing.notes:
         LOGGER.warning("skipped %s", note)
+
+
+def log_engine(choice: Choice) -> None:
+    """Log which engine does the work, and why."""
+    LOGGER.info("engine: %s", choice)
 
 
 def log_shard(report: ShardReport) -> None:

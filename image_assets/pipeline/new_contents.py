@@ -1,6 +1,6 @@
 """Looking at the output images that are new: each content once, in the order they are stored in, a chunk at a time."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from image_assets.core.hashes import packed_hashes
 from image_assets.core.index import IndexHead
+from image_assets.pipeline.far_pixels import Looking, cluster_for, results_of
 from image_assets.pipeline.pixels import StoredImages, decoded_pixels
+from image_assets.settings import Settings
 from image_assets.storage import layout
 from image_assets.storage.indexes import iter_index
 from image_assets.storage.store import Store
@@ -22,6 +24,8 @@ from image_assets.storage.tables import cut_tables, naming_damage
 CHUNK_ROWS = 8192
 # Encoded images in memory at once: 256 of 15 kB are 4 MB.
 _BATCH_IMAGES = 256
+# Of a cluster's task: a second of work, or two.
+TASK_IMAGES = 1024
 _PLACES = ["variant", "output_sha256", "segment", "row"]
 _Result = TypeVar("_Result")
 
@@ -49,22 +53,30 @@ def outputs_of_index(store: Store, index: IndexHead) -> Outputs:
 
 
 def look_at_contents(
-    outputs: Outputs, missing: NDArray[np.bytes_], look: Callable[[NDArray[np.uint8]], _Result]
+    settings: Settings, outputs: Outputs, missing: NDArray[np.bytes_], look: Callable[[NDArray[np.uint8]], _Result]
 ) -> Iterator[tuple[list[str], list[_Result]]]:
     """Yield the hashes of some contents among plain outputs, with what ``look`` says of their pixels.
 
-    At most :data:`CHUNK_ROWS` come together, to be kept at once.
+    About :data:`CHUNK_ROWS` come together, to be kept at once.
 
     Args:
+        settings: of the dataset; where they name a cluster and it is worth it, that looks.
         missing: hashes as bytes, sorted, none twice.
+        look: a function of a module, so that it can be sent to other processes.
 
     Raises:
         StoreError: a segment is damaged or gone.
     """
+    # In the order they are stored in, so that each piece of a segment is read once.
+    order = [("segment", "ascending"), ("row", "ascending")]
+    pieces = (rows.sort_by(order) for rows in cut_tables(_first_rows(outputs, missing), CHUNK_ROWS))
+    if (cluster := cluster_for(settings, lambda: len(missing))) is not None:
+        tasks = (task for rows in pieces for task in cut_tables([rows], TASK_IMAGES))
+        with cluster:
+            yield from _together(results_of(cluster, Looking(outputs.store, outputs.recipe_id, look), tasks))
+        return
     with StoredImages(outputs.store, outputs.recipe_id) as images, ThreadPoolExecutor() as threads:
-        for rows in cut_tables(_first_rows(outputs, missing), CHUNK_ROWS):
-            # In the order they are stored in, so that each piece of a segment is read once.
-            ordered = rows.sort_by([("segment", "ascending"), ("row", "ascending")])
+        for ordered in pieces:
             found: list[_Result] = []
             for first in range(0, ordered.num_rows, _BATCH_IMAGES):
                 batch = ordered.slice(first, _BATCH_IMAGES)
@@ -73,6 +85,22 @@ def look_at_contents(
                 paths = [layout.segment(outputs.recipe_id, segment) for segment in segments]
                 found += threads.map(lambda path, data: _look(path, data, look), paths, encoded)
             yield ordered["output_sha256"].to_pylist(), found
+
+
+def _together(
+    results: Iterable[tuple[list[str], list[_Result]]],
+) -> Iterator[tuple[list[str], list[_Result]]]:
+    """Yield the same, as many together as a chunk holds."""
+    hashes: list[str] = []
+    found: list[_Result] = []
+    for some_hashes, some_found in results:
+        hashes += some_hashes
+        found += some_found
+        if len(hashes) >= CHUNK_ROWS:
+            yield hashes, found
+            hashes, found = [], []
+    if hashes:
+        yield hashes, found
 
 
 def _first_rows(outputs: Outputs, missing: NDArray[np.bytes_]) -> Iterator[pa.Table]:

@@ -3,6 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -13,13 +14,15 @@ import pyarrow.compute as pc
 
 from image_assets.checks.base import Verdict
 from image_assets.core.errors import CommitConflictError
+from image_assets.core.listing import UNKNOWN_SIZE
 from image_assets.core.manifest import MANIFEST_SCHEMA, Counts, Manifest, ManifestHead, what_rows_say
 from image_assets.core.planning import WORK_SCHEMA, ShardPlan, plan_shard, twin_sizes
 from image_assets.core.sample import FAILED
 from image_assets.engines.base import Engine, Lost
 from image_assets.pipeline.audit import audit_shard
-from image_assets.pipeline.claims import Claims
+from image_assets.pipeline.claims import LocalClaims
 from image_assets.pipeline.detect import State, refuse_vanished
+from image_assets.pipeline.far_lookups import answered
 from image_assets.pipeline.outputs import Row
 from image_assets.pipeline.previous import known_before, previous_manifest
 from image_assets.pipeline.tasks import RunContext, Task, TaskResult
@@ -34,6 +37,7 @@ from image_assets.storage.store import Store
 TASKS_A_RUN = 64
 LEAST_TASK_IMAGES, MOST_TASK_IMAGES = 32, 256
 TASK_BYTES = 32 * 2**20
+_AVERAGE_BYTES = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +84,26 @@ def preprocess_shards(state: State, shards: Sequence[str], engine: Engine) -> It
     if touched:
         with known_before(store, state, touched) as known, scratch_folder() as folder:
             started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
-            claims = Claims.create(folder / "claims.sqlite")
-            context = RunContext(state.settings, state.wanted.recipe_id, started_at, claims)
-            try:
-                yield from _Run(state, store, engine, Preprocessor(context, known)).shards(touched)
-            finally:
-                claims.close()
+            with closing(LocalClaims.create(folder / "claims.sqlite")) as claims:
+                context = RunContext(state.settings, state.wanted.recipe_id, started_at, claims)
+                reached = answered(context, known, claims) if engine.far else nullcontext((context, known))
+                with reached as given:
+                    yield from _Run(state, store, engine, Preprocessor(*given)).shards(touched)
+
+
+def bytes_to_do(state: State, shards: Sequence[str]) -> int:
+    """Return what the images weigh that a run of some shards looks into; an unknown size counts as an average one.
+
+    Raises:
+        StoreError: a manifest is damaged.
+    """
+    store, rules = Store(state.settings.store), state.rules(np.empty(0, np.int64))
+    total = 0
+    for shard in filter(state.must_run, shards):
+        rows = state.wanted.listing.shard(shard)
+        sizes = plan_shard(shard, rows, previous_manifest(store, shard, state), rules).work["size_bytes"].to_numpy()
+        total += int(np.where(sizes == UNKNOWN_SIZE, _AVERAGE_BYTES, sizes).sum())
+    return total
 
 
 def unchanged_report(head: ManifestHead) -> ShardReport:

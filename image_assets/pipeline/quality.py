@@ -132,7 +132,7 @@ def _renew(
     settings: Settings, store: Store, index: IndexHead, before: QualityStatistics | None
 ) -> tuple[int, QualityStatistics]:
     contents = _contents_of(store, index)
-    measured, kept = _measured(store, index, contents.outputs)
+    measured, kept = _measured(settings, store, index, contents.outputs)
     found = find_baseline(store, index, settings.quality.baseline)
     head = QualityHead(
         method=METHOD,
@@ -179,13 +179,15 @@ def _distinct(pieces: list[NDArray[np.bytes_]]) -> NDArray[np.bytes_]:
     return distinct
 
 
-def _measured(store: Store, index: IndexHead, contents: NDArray[np.bytes_]) -> tuple[int, KeptMeasures]:
+def _measured(
+    settings: Settings, store: Store, index: IndexHead, contents: NDArray[np.bytes_]
+) -> tuple[int, KeptMeasures]:
     """Measure what is new, keeping each chunk as soon as it is full; return how much that was, and all there is."""
     kept = read_measures(store, METHOD)
     missing = contents[~kept.find(contents)[1]]
     if not len(missing):
         return 0, kept
-    for hashes, measured in look_at_contents(outputs_of_index(store, index), missing, measure_pixels):
+    for hashes, measured in look_at_contents(settings, outputs_of_index(store, index), missing, measure_pixels):
         write_measures(store, METHOD, hashes, measured)
     return len(missing), read_measures(store, METHOD)
 

@@ -4,17 +4,19 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 from image_assets.core.errors import CommitConflictError
 from image_assets.core.manifest import Counts
 from image_assets.core.sharding import shard_names
 from image_assets.engines import build_engine
+from image_assets.engines.choosing import Choice, choose_engine
 from image_assets.pipeline.detect import PLAIN_RUN, RunOptions, State, detect
 from image_assets.pipeline.following import FollowReport, follow_index
 from image_assets.pipeline.indexing import IndexReport, build_index
 from image_assets.pipeline.listing_snapshots import source_lister
-from image_assets.pipeline.logs import log_listing, log_shard
-from image_assets.pipeline.preprocess import ShardConflictsError, ShardReport, preprocess_shards
+from image_assets.pipeline.logs import log_engine, log_listing, log_shard
+from image_assets.pipeline.preprocess import ShardConflictsError, ShardReport, bytes_to_do, preprocess_shards
 from image_assets.settings import Settings
 from image_assets.storage.identity import open_store
 from image_assets.storage.locks import in_use
@@ -28,7 +30,8 @@ _TRIES = 5
 class RunReport:
     """What one run did.
 
-    ``index`` is None when nothing was ever published; ``followed`` are the reports of what is made of each index.
+    ``index`` is None when nothing was ever published; ``followed`` are the reports of what is made of each index;
+    ``engine`` says which engine did it and why.
     """
 
     shards: tuple[ShardReport, ...]
@@ -37,6 +40,7 @@ class RunReport:
     ignored_files: int
     notes: tuple[str, ...]
     seconds: float
+    engine: str
 
     @property
     def counts(self) -> Counts:
@@ -64,7 +68,8 @@ def run_dataset(
         ImageAssetsError: something is wrong with more than single images.
     """
     started_at = time.monotonic()
-    reports, state = update_shards(settings, shard_names(settings.num_shards), options, on_shard=on_shard)
+    updated = update_shards(settings, shard_names(settings.num_shards), options, on_shard=on_shard)
+    reports, listing = updated.reports, updated.state.wanted.listing
     index, followed = None, {}
     # Without one published shard there is nothing to assemble, and the reports say why.
     if any(report.published for report in reports):
@@ -73,8 +78,16 @@ def run_dataset(
         index = build_index(settings, rejudge=rejudge)
         followed = follow_index(settings, rejudge=rejudge)
     seconds = time.monotonic() - started_at
-    listing = state.wanted.listing
-    return RunReport(tuple(reports), index, followed, listing.ignored, listing.notes, seconds)
+    return RunReport(tuple(reports), index, followed, listing.ignored, listing.notes, seconds, str(updated.engine))
+
+
+@dataclass(frozen=True, slots=True)
+class Updated:
+    """The reports of some shards, in the order in which they were asked for; what was wanted; who did it."""
+
+    reports: list[ShardReport]
+    state: State
+    engine: Choice
 
 
 def update_shards(
@@ -84,7 +97,7 @@ def update_shards(
     *,
     on_shard: "OnShard | None" = None,
     snapshot: int | None = None,
-) -> tuple[list[ShardReport], State]:
+) -> "Updated":
     """Bring some shards in line with the source and return their reports in shard order.
 
     When another run commits one of them first, the source is looked at again and the shard planned anew.
@@ -99,21 +112,24 @@ def update_shards(
     left = list(shards)
     for _ in range(_TRIES):
         try:
-            with in_use(store := open_store(settings)), build_engine(settings) as engine:
+            with in_use(store := open_store(settings)):
                 state = detect(settings, options, source_lister(settings, snapshot))
                 log_listing(state)
-                for report in preprocess_shards(state, left, engine):
-                    reports[report.shard] = report
-                    log_shard(report)
-                    if on_shard is not None:
-                        on_shard(report, state)
+                choice = choose_engine(settings, partial(bytes_to_do, state, left))
+                log_engine(choice)
+                with build_engine(settings, choice) as engine:
+                    for report in preprocess_shards(state, left, engine):
+                        reports[report.shard] = report
+                        log_shard(report)
+                        if on_shard is not None:
+                            on_shard(report, state)
         except ShardConflictsError as conflicts:
             left = list(conflicts.shards)
             continue
         made = {shard: report.verdicts for shard, report in reports.items() if not report.unchanged}
         number = state.index.number if state.index is not None else 0
         keep_verdicts(store, number, made, at=datetime.now(UTC))
-        return [reports[shard] for shard in shards], state
+        return Updated([reports[shard] for shard in shards], state, choice)
     raise CommitConflictError(f"other runs committed {', '.join(left)} first, {_TRIES} times; run again")
 
 

@@ -42,6 +42,7 @@ def run_summary(settings: Settings, options: RunOptions, *, progress: bool) -> t
         "shards_refused": [shard.shard for shard in report.shards if not shard.published],
         "ignored_files": report.ignored_files,
         "digest": report.index.head.digest if report.index is not None else None,
+        "engine": report.engine,
         "processing_time_sec": round(report.seconds, 3),
         "peak_memory_bytes": memory.peak_bytes,
         "store": settings.store,

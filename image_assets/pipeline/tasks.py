@@ -1,7 +1,8 @@
 """What travels between a run and its workers: tasks, their results, and what is the same for all of them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import pyarrow as pa
 
@@ -9,7 +10,7 @@ from image_assets.core.manifest import Counts
 from image_assets.pipeline.claims import Claims
 from image_assets.pipeline.outputs import Row
 from image_assets.settings import Settings
-from image_assets.storage.contents import ContentIndex
+from image_assets.storage.contents import Contents
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,28 @@ class Task:
     shard: str
     work: pa.Table
     lost: frozenset[int] = frozenset()
+
+    def __reduce__(self) -> "tuple[Callable[..., Task], tuple[int, str, bytes, frozenset[int]]]":
+        # Pickled by Arrow, a slice of a shard's work takes all of the shard along.
+        return _task_of, (self.number, self.shard, packed(self.work), self.lost)
+
+
+def packed(rows: pa.Table) -> bytes:
+    """Return a table, which may be a slice of a larger one, as bytes that hold no more than its own rows."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, rows.schema) as stream:
+        stream.write_table(rows)
+    return bytes(sink.getvalue())
+
+
+def unpacked(data: bytes) -> pa.Table:
+    """Return the table that :func:`packed` made bytes of."""
+    with pa.ipc.open_stream(data) as stream:
+        return stream.read_all()
+
+
+def _task_of(number: int, shard: str, work: bytes, lost: frozenset[int]) -> Task:
+    return Task(number, shard, unpacked(work), lost)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +78,29 @@ class Known:
     ``tried`` are failures that this run tries again.
     """
 
-    contents: ContentIndex
+    contents: Contents
     failures: Mapping[str, Failure]
     forgotten: frozenset[str]
     tried: Mapping[str, Failure] = field(default_factory=dict)
 
 
+class Witness(Protocol):
+    """The run itself, asked by workers that may not see the source as it does."""
+
+    def sees(self, key: str, locator: bytes | None) -> bool:
+        """Return whether the run still finds an image in the source."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class RunContext:
-    """What is the same for all tasks of a run; ``started_at`` is UTC in ISO 8601."""
+    """What is the same for all tasks of a run; ``started_at`` is UTC in ISO 8601.
+
+    ``witness`` is there when workers may be on other machines.
+    """
 
     settings: Settings
     recipe_id: str
     started_at: str
     claims: Claims
+    witness: Witness | None = None

@@ -1,6 +1,7 @@
 """What a worker does with a task: read, hash, look up, render, write segments; only manifest rows travel back."""
 
 import hashlib
+import socket
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,7 @@ from image_assets.core.planning import KEPT, is_reencoded, way_of
 from image_assets.core.sample import FAILED, OK
 from image_assets.engines.base import Beat
 from image_assets.pipeline.claims import Claim
+from image_assets.pipeline.far_lookups import refuse_unseen_places
 from image_assets.pipeline.outputs import Row, StoredOutputs, made_outputs
 from image_assets.pipeline.recipe import renderer_for
 from image_assets.pipeline.task_rows import TaskRows, rows_of
@@ -74,8 +76,10 @@ class _Tools:
     """What a worker opens once, and what it made in this run."""
 
     def __init__(self, context: RunContext) -> None:
+        if context.witness is not None:
+            refuse_unseen_places(context.settings)
         self.source = build_source(context.settings.source)
-        self.store = Store(context.settings.store)
+        self.store = Store(context.settings.store, create=context.witness is None)
         self.renderer = renderer_for(context.settings, context.recipe_id)
         self.outputs = StoredOutputs(self.store, context.recipe_id)
         # Where the outputs of bytes lie that this worker made: copies in later tasks find them here.
@@ -130,10 +134,14 @@ class _Batch:
         try:
             self._process(work, row)
         except VanishedError:
-            self._release(row["sha256"])
-            self.vanished += 1
-            self.lost += work["known_key"]
-            return
+            if self._is_elsewhere(work):
+                unseen = f"the worker on {socket.gethostname()} does not see it, the run does"
+                self._fail(work, row, SourceFileError("busy", unseen))
+            else:
+                self._release(row["sha256"])
+                self.vanished += 1
+                self.lost += work["known_key"]
+                return
         except _DeferredError as other:
             known = {"sha256": row["sha256"], "version": row["version"], "size_bytes": row["size_bytes"]}
             self.deferred.append(({**work, **known}, other.owner))
@@ -152,6 +160,11 @@ class _Batch:
         self._flush()
         totals = Counts(**self.totals)
         return TaskResult(self.rows.table(), totals, self.vanished, busy_sec, self.lost, tuple(self.deferred))
+
+    def _is_elsewhere(self, work: Row) -> bool:
+        """Return whether an image that is gone for this worker is there for the run: it must not be dropped."""
+        witness = self.context.witness
+        return witness is not None and witness.sees(work["key"], work["locator"])
 
     def _process(self, work: Row, row: Row) -> None:
         """Fill in the row.

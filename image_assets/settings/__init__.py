@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from image_assets.core.errors import ConfigError
 from image_assets.core.object_urls import is_object_url, parse_object_url
 from image_assets.settings.checks import CheckSettings
+from image_assets.settings.engine import SCHEMES, Engine, EngineSettings
 from image_assets.settings.features import AutoLabelSettings, DuplicateSettings, FeatureSettings, SimilaritySettings
 from image_assets.settings.images import AugmentSettings, ImageSettings, LimitSettings, OutputSettings, TransformSpec
 from image_assets.settings.quality import QualitySettings
@@ -67,14 +68,24 @@ class Settings(Section):
     warehouse: WarehouseSettings = WarehouseSettings()
     exports: tuple[str, ...] = Field(("csv", "json"), description="Formats written beside each new index.")
     workers: int = Field(
-        2, ge=0, le=256, description="Decoding processes; 0: in the run's own process, without isolation."
+        2,
+        ge=0,
+        le=4096,
+        description="Tasks at once, each in a process of its own; 0: in the run's own process, without isolation.",
     )
+    engine: Engine = Field(EngineSettings(), description="Where tasks run: a word, an address, or all of it.")
 
     @model_validator(mode="after")
     def _extra_columns_come_from_one_place(self) -> "Settings":
         for part in (self.source, *self.source.parts):
             if both := sorted(set(part.extra_columns) & set(self.labels.extra_columns)):
                 raise ValueError(f"column {both[0]!r} is in source.extra_columns and in labels.extra_columns")
+        return self
+
+    @model_validator(mode="after")
+    def _clusters_have_workers(self) -> "Settings":
+        if self.engine.kind in SCHEMES.values() and not self.workers:
+            raise ValueError(f"engine {self.engine.kind} needs workers; set workers to how many tasks it does at once")
         return self
 
     @model_validator(mode="after")

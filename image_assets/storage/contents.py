@@ -6,13 +6,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import IO, BinaryIO, Protocol
 
 import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from image_assets.core.hashes import packed_hashes
+from image_assets.storage.reading_ahead import read_ahead
 from image_assets.storage.scratch import scratch_folder
 from image_assets.storage.segments import read_segment
 from image_assets.storage.store import Store
@@ -34,6 +35,14 @@ class Found:
     segment: str
     row: int
     live: bool
+
+
+class Contents(Protocol):
+    """A lookup of processed bytes."""
+
+    def find(self, sha256: str) -> Found | None:
+        """Return where the outputs of these raw bytes lie, or None when they were never processed."""
+        ...
 
 
 class ContentIndex:
@@ -81,7 +90,7 @@ def content_index(store: Store, recipe_id: str, live: Iterable[str], names: Iter
     live, segments = frozenset(live), tuple(sorted(names))
     with scratch_folder() as folder:
         path = folder / "contents"
-        pieces = (_entries(store, recipe_id, number, name) for number, name in enumerate(segments))
+        pieces = read_ahead(lambda item: _entries(store, recipe_id, *item), enumerate(segments))
         _write_in_order(path, pieces, np.array([name not in live for name in segments], bool))
         yield ContentIndex(path, segments, live)
 

@@ -13,6 +13,20 @@ def double(task: list[int], beat: Beat) -> list[int]:
     return [2 * number for number in task]
 
 
+def negate(task: list[int], beat: Beat) -> list[int]:
+    return [-number for number in task]
+
+
+class Heavy:
+    """A function that holds so many bytes; it says how many arrived."""
+
+    def __init__(self, size_bytes: int) -> None:
+        self._held = bytes(size_bytes)
+
+    def __call__(self, task: list[int], beat: Beat) -> int:
+        return len(self._held)
+
+
 def die_on_13(task: list[int], beat: Beat) -> list[int]:
     for position, number in enumerate(task):
         beat(position)

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import pickle
 import random
 import shutil
 from concurrent.futures import ProcessPoolExecutor
@@ -9,16 +10,19 @@ from itertools import chain
 from typing import ClassVar
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from PIL import Image
 
+from image_assets.core.planning import WORK_SCHEMA
 from image_assets.core.sharding import bucket_range, buckets_of, shard_names
-from image_assets.engines import build_engine
-from image_assets.pipeline.claims import Claim, Claims
+from image_assets.engines import local_engine
+from image_assets.pipeline.claims import Claim, LocalClaims
 from image_assets.pipeline.detect import RunOptions, detect
 from image_assets.pipeline.planning import plan_dataset
 from image_assets.pipeline.preprocess import preprocess_shards
 from image_assets.pipeline.run import run_dataset
+from image_assets.pipeline.tasks import Task
 from image_assets.storage.manifests import latest_commit, read_manifest
 from image_assets.storage.store import Store
 from image_assets.transforms.base import Transform
@@ -46,7 +50,7 @@ ABORTING = {"transforms": [f"{__name__}:AbortOnMagenta"]}
 
 @pytest.fixture
 def claims(tmp_path):
-    made = Claims.create(tmp_path / "claims.sqlite")
+    made = LocalClaims.create(tmp_path / "claims.sqlite")
     yield made
     made.close()
 
@@ -159,7 +163,7 @@ def test_an_image_that_vanishes_after_it_was_claimed_leaves_its_bytes_to_a_copy(
     state = detect(settings, RunOptions(allow_deletes=True))
     for name in gone:
         (tmp_path / "raw" / name).unlink()
-    with build_engine(settings) as engine:
+    with local_engine(settings) as engine:
         reports = list(preprocess_shards(state, shard_names(4), engine))
     assert sum(report.counts.decoded for report in reports) == 30
     rows = rows_of(settings)
@@ -202,3 +206,16 @@ def test_thousands_of_tiny_copies_are_decoded_once_each(tmp_path, contents):
     assert planned == report.counts
     assert report.index.head.rows == 4000
     assert len({row["output_sha256"][0] for row in rows_of(settings).values()}) == contents
+
+
+def test_a_task_takes_no_more_than_its_own_rows_along():
+    rows = [
+        {"key": f"a/{number}.jpg", "version": "1", "size_bytes": 1, "bucket": 0, "known_key": False, "twin": False,
+         "same_recipe": False}
+        for number in range(20_000)
+    ]  # fmt: skip
+    work = pa.Table.from_pylist(rows, schema=WORK_SCHEMA)
+    task = Task(7, "0-of-4", work.slice(15_000, 100), frozenset({3}))
+    sent = pickle.dumps(task)
+    assert len(sent) < 20_000
+    assert pickle.loads(sent) == task

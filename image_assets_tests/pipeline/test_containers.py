@@ -249,7 +249,7 @@ def test_a_container_is_read_once_by_all_workers_together(tmp_path, monkeypatch,
     path = write(tmp_path / f"x.{kind}", shuffled)
     log = tmp_path / "read.log"
     monkeypatch.setattr(build_tree, "LocalTree", LocalTree)
-    monkeypatch.setattr(run_module, "build_engine", lambda settings: CountingEngine(settings, log))
+    monkeypatch.setattr(run_module, "build_engine", lambda settings, _: CountingEngine(settings, log))
     count_in_this_process(log)
     settings = make_settings_for(tmp_path, source={"path": path.name}, workers=2, num_shards=4)
     assert run_dataset(settings).counts.decoded == 80

@@ -155,10 +155,10 @@ def test_a_run_takes_the_snapshot_that_it_is_given_or_a_newer_one(raw, tmp_path)
     publish_whole(store, settings, build_source(settings.source).list(), 1.0)
     write_image(raw, "a/new.jpg", 99)
     shards = [f"{number}-of-4" for number in range(4)]
-    _, state = update_shards(settings, shards, snapshot=1)
+    state = update_shards(settings, shards, snapshot=1).state
     assert state.wanted.listing.num_rows == 10
     publish_whole(store, settings, build_source(settings.source).list(), 2.0)
-    _, state = update_shards(settings, shards, snapshot=1)
+    state = update_shards(settings, shards, snapshot=1).state
     assert state.wanted.listing.num_rows == 11
 
 

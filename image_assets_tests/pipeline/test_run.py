@@ -10,7 +10,7 @@ import pytest
 
 from image_assets.core.errors import CommitConflictError, ConfigError, SourceError, StoreError
 from image_assets.core.sharding import bucket_range, buckets_of
-from image_assets.engines import build_engine
+from image_assets.engines import local_engine
 from image_assets.pipeline import run as run_module
 from image_assets.pipeline.detect import RunOptions, detect
 from image_assets.pipeline.planning import plan_dataset
@@ -310,7 +310,7 @@ def test_two_writers_one_wins_and_the_other_plans_again(settings, raw):
     early = detect(options)
     write_image(raw, "a/new.jpg", 70)
     winner = run_dataset(options)
-    with build_engine(options) as engine, pytest.raises(CommitConflictError):
+    with local_engine(options) as engine, pytest.raises(CommitConflictError):
         list(preprocess_shards(early, ["0-of-1"], engine))
     assert run_dataset(options).index.head.digest == winner.index.head.digest
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from image_assets.core.errors import ConfigError
-from image_assets.engines import build_engine
+from image_assets.engines import local_engine
 from image_assets.engines.base import Engine
 from image_assets.pipeline.recipe import recipe_id_of, recipe_of
 from image_assets.pipeline.remux.columns import Columns, choose_columns
@@ -57,7 +57,7 @@ def run_remux(options: RemuxOptions, on_rows: OnRows) -> RemuxReport:
             if not remux.is_there(journal.entry(number)):
                 journal.drop(number)
         resumed = len(journal.numbers)
-        with build_engine(settings) as engine:
+        with local_engine(settings) as engine:
             remux.make_parts(engine, journal, on_rows)
         rows = sum(journal.entry(number)["rows"] for number in journal.numbers)
         publish(options, Finished(remux.selection.name, remux.parts, rows), journal)
