@@ -59,4 +59,4 @@ ENGINES: dict[str, Callable[[Settings], Engine]] = {
 
 def build_engine(settings: Settings, choice: Choice) -> Engine:
     """Return the engine that was chosen for a run."""
-    return ENGINES[choice.name](settings)
+    return ENGINES[choice.name](settings.model_copy(update={"workers": choice.workers}))

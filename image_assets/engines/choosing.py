@@ -1,5 +1,6 @@
 """Which engine a run takes: what the settings name, or what pays for so many bytes."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -8,13 +9,14 @@ from image_assets.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """An engine's name in ``ENGINES``, and why it was taken, for people to read."""
+    """An engine's name in ``ENGINES``, how many tasks it does at once, and why it was taken, for people to read."""
 
     name: str
+    workers: int
     why: str
 
     def __str__(self) -> str:
-        return f"{self.name} ({self.why})"
+        return f"{self.name}: {self.why}"
 
 
 def choose_engine(settings: Settings, bytes_to_do: Callable[[], int]) -> Choice:
@@ -27,20 +29,24 @@ def choose_engine(settings: Settings, bytes_to_do: Callable[[], int]) -> Choice:
     Args:
         bytes_to_do: what the images that must be looked into weigh; only called where that decides.
     """
-    engine = settings.engine
+    engine, workers = settings.engine, settings.workers
+    if not workers or engine.kind == "inline":
+        return Choice("inline", 0, "workers is 0" if not workers else "the settings say so")
     if engine.kind != "auto":
-        if engine.kind == "local" and not settings.workers:
-            return Choice("inline", "workers is 0")
-        where = "" if engine.address is None or engine.kind == "inline" else f" at {engine.address}"
-        return Choice(engine.kind, f"the settings say so{where if engine.cluster == engine.kind else ''}")
-    if not settings.workers:
-        return Choice("inline", "workers is 0")
+        place = f" at {engine.address}" if engine.address is not None and engine.kind == engine.cluster else ""
+        return Choice(engine.kind, workers, f"{_tasks(workers)}{place}, as the settings say")
     if engine.address is None or engine.cluster is None:
-        return Choice("local", f"{settings.workers} processes of this machine; no cluster's address is set")
+        return Choice("local", workers, f"{_tasks(workers)} on this machine; no cluster's address is set")
     found, least = bytes_to_do(), engine.cluster_from_bytes
     if found < least:
-        return Choice("local", f"{_megabytes(found)} to do, a cluster from {_megabytes(least)} on")
-    return Choice(engine.cluster, f"{_megabytes(found)} to do, at least {_megabytes(least)}, at {engine.address}")
+        # The number is the cluster's: this machine may be a small one.
+        here = min(workers, os.cpu_count() or 1)
+        return Choice("local", here, f"{_tasks(here)} for {_megabytes(found)}; a cluster from {_megabytes(least)} on")
+    return Choice(engine.cluster, workers, f"{_tasks(workers)} at {engine.address} for {_megabytes(found)}")
+
+
+def _tasks(workers: int) -> str:
+    return "1 task at once" if workers == 1 else f"{workers} tasks at once"
 
 
 def _megabytes(size_bytes: int) -> str:

@@ -135,7 +135,9 @@ def open_extractor(settings: Settings, store: Store) -> Extractor:
         ConfigError: the extractor does not exist.
     """
     cache = store.folder / layout.MODELS if store.folder else Path(tempfile.gettempdir()) / "image-assets-models"
-    threads = settings.workers or os.cpu_count() or 1
+    cores = os.cpu_count() or 1
+    # More workers than this machine has cores are those of a cluster.
+    threads = min(settings.workers or cores, cores)
     return build_extractor(settings.features, cache_dir=cache, threads=threads)
 
 

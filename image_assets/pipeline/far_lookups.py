@@ -35,10 +35,10 @@ def answered(context: RunContext, known: Known, claims: LocalClaims) -> Iterator
     with Answering(answers, host, port=engine.port, own=engine.host is None) as answering:
         asker = Asker(answering.door)
         try:
-            yield (
-                replace(context, claims=FarClaims(asker), witness=FarWitness(asker)),
-                replace(known, contents=FarContents(asker)),
-            )
+            # Of a new dataset nothing is known, which need not be asked for each image.
+            contents = known.contents if known.contents.empty else FarContents(asker)
+            far = replace(context, claims=FarClaims(asker), witness=FarWitness(asker))
+            yield far, replace(known, contents=contents)
         finally:
             asker.close()
 
@@ -63,7 +63,9 @@ def refuse_unseen_places(settings: Settings) -> None:
 
 
 class FarContents:
-    """A run's lookup of processed bytes, from elsewhere; the last answers are kept."""
+    """A run's lookup of processed bytes, from elsewhere; the last answer is kept."""
+
+    empty = False
 
     def __init__(self, asker: Asker) -> None:
         self._asker = asker

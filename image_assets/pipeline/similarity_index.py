@@ -133,7 +133,8 @@ def _follow(
 
 def _add_missing(settings: Settings, store: Store, graph: Graph, what: tuple[IndexHead, Keys, SimilarityHead]) -> None:
     index, missing, unfinished = what
-    threads = settings.workers or os.cpu_count() or 1
+    cores = os.cpu_count() or 1
+    threads = min(settings.workers or cores, cores)
     since = 0
     for keys, vectors in _plain_vectors(store, index):
         # The same content may come again, in this piece or later.

@@ -38,7 +38,9 @@ class Found:
 
 
 class Contents(Protocol):
-    """A lookup of processed bytes."""
+    """A lookup of processed bytes; ``empty`` where nothing is processed yet."""
+
+    empty: bool
 
     def find(self, sha256: str) -> Found | None:
         """Return where the outputs of these raw bytes lie, or None when they were never processed."""
@@ -46,17 +48,21 @@ class Contents(Protocol):
 
 
 class ContentIndex:
-    """Lookup of raw bytes' sha256 among the segments of one recipe; cheap to send to another process."""
+    """Lookup of raw bytes' sha256 among the segments of one recipe; cheap to send to another process.
+
+    ``empty``: there are none, so nothing need be looked up.
+    """
 
     def __init__(self, path: Path, segments: tuple[str, ...], live: frozenset[str]) -> None:
         self._path = path
         self._segments = segments
         self._live = live
+        self.empty = not segments
         self._hashes: dict[int, bytes] = {}
 
     def find(self, sha256: str) -> Found | None:
         """Return where the outputs of these raw bytes lie, or None when they were never processed."""
-        if not self._segments:
+        if self.empty:
             return None
         wanted = bytes.fromhex(sha256)
         with self._path.open("rb", buffering=0) as file:
