@@ -224,7 +224,7 @@ def _embed_chunk(
 
 
 def _count(pieces: Iterable[pa.Table]) -> int:
-    return sum(rows.num_rows for rows in pieces)
+    return sum(int(rows.num_rows) for rows in pieces)
 
 
 class FarEmbedding:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from image_assets.core.errors import ConfigError
 from image_assets.core.object_urls import is_object_url, parse_object_url
 from image_assets.settings.checks import CheckSettings
-from image_assets.settings.engine import SCHEMES, Engine, EngineSettings
+from image_assets.settings.engine import SCHEMES, Engine, EngineSettings, engine_of
 from image_assets.settings.features import AutoLabelSettings, DuplicateSettings, FeatureSettings, SimilaritySettings
 from image_assets.settings.images import AugmentSettings, ImageSettings, LimitSettings, OutputSettings, TransformSpec
 from image_assets.settings.quality import QualitySettings
@@ -148,6 +148,25 @@ def load_settings(path: Path, overrides: Mapping[str, Any] | None = None) -> Set
     if not isinstance(content, dict):
         raise ConfigError(f"settings file {path} holds no settings; write `name: value` lines")
     return make_settings(content, base=path.parent, overrides=overrides, origin=str(path))
+
+
+def with_engine(settings: Settings, word: str) -> Settings:
+    """Return the same settings with another engine: a word such as ``dask``, or a cluster's address.
+
+    Raises:
+        ConfigError: there is none such, or it does not go with the other settings.
+    """
+    try:
+        said = settings.engine.model_dump(exclude_unset=True) | engine_of(word)
+        return Settings.model_validate({**_sections(settings), "engine": said})
+    except ValidationError as error:
+        raise ConfigError(f"engine {word}: {_one_line(error)}") from error
+    except ValueError as error:
+        raise ConfigError(f"engine: {error}") from error
+
+
+def _sections(settings: Settings) -> dict[str, Any]:
+    return {name: getattr(settings, name) for name in Settings.model_fields}
 
 
 def load_datasets(folder: Path) -> list[Settings]:

@@ -9,6 +9,7 @@ from image_assets.engines.choosing import choose_engine
 from image_assets.pipeline.detect import PLAIN_RUN, detect
 from image_assets.pipeline.preprocess import bytes_to_do
 from image_assets.pipeline.run import run_dataset
+from image_assets.settings import with_engine
 from image_assets_tests.images import make_settings_for, write_images
 
 CORES = os.cpu_count() or 1
@@ -75,6 +76,38 @@ def test_settings_that_cannot_be_are_refused_in_one_line(tmp_path, engine, says)
         make_settings_for(tmp_path, workers=2, engine=engine)
     assert says in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("before", "word", "kind", "address"),
+    [
+        ("auto", "dask", "dask", None),
+        ("auto", ADDRESS, "dask", ADDRESS),
+        (ADDRESS, "local", "local", ADDRESS),
+        ({"address": ADDRESS}, "dask", "dask", ADDRESS),
+        ("ray://old:1", "ray://new:1", "ray", "ray://new:1"),
+    ],
+)
+def test_one_run_may_take_another_engine(tmp_path, before, word, kind, address):
+    settings = make_settings_for(tmp_path, workers=2, engine=before)
+    asked = with_engine(settings, word)
+    assert (asked.engine.kind, asked.engine.address) == (kind, address)
+    assert asked.model_copy(update={"engine": settings.engine}) == settings
+
+
+@pytest.mark.parametrize(
+    ("workers", "word", "says"),
+    [
+        (2, "slurm", "engine: unknown engine 'slurm'"),
+        (2, "ray", f"engine ray: engine: address '{ADDRESS}' is one of dask"),
+        (0, "dask", "engine dask: settings: engine dask needs workers"),
+    ],
+)
+def test_one_run_cannot_take_an_engine_that_is_none(tmp_path, workers, word, says):
+    settings = make_settings_for(tmp_path, workers=workers, engine={"address": ADDRESS})
+    with pytest.raises(ConfigError) as refused:
+        with_engine(settings, word)
+    assert str(refused.value).startswith(says)
 
 
 def test_a_cluster_without_workers_is_refused(tmp_path):
