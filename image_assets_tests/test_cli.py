@@ -177,6 +177,8 @@ def test_settings_come_from_a_file_and_options_override_it(cli, raw, tmp_path):
         (["run", "--config", "typo.yaml"], 2, "typo.yaml: image.widht_px: unknown setting; known here: background"),
         (["run", "--config", "range.yaml"], 2, "range.yaml: output.quality: Input should be less than or equal to 100"),
         (["run", "--input", "raw", "--augment", "perhaps"], 2, "--augment takes True or False"),
+        (["run", "--input", "raw", "--engine", "slurm"], 2, "--engine: unknown engine 'slurm'; known: auto, inline"),
+        (["run", "--input", "raw", "--engine", "dask", "--workers", "0"], 2, "engine dask needs workers"),
         (["run", "--input", "raw", "--preset", "none"], 2, "unknown preset 'none'; known: remux, zenml-tutorial"),
         (["run", "--input", "raw", "--features", "magic"], 2, "'magic'; known: colour-moments"),
         (["run", "--input", "raw", "--image-size", "0"], 2, "image.width_px: Input should be greater than or equal"),

@@ -32,7 +32,8 @@ def _dask(settings: Settings) -> Cluster:
 def _spark(settings: Settings) -> Cluster:
     from image_assets.engines.spark_cluster import SparkCluster
 
-    return SparkCluster(settings.engine.address, settings.workers, settings.limits.max_memory_bytes)
+    engine = settings.engine
+    return SparkCluster(engine.address, settings.workers, settings.limits.max_memory_bytes, engine.host)
 
 
 def _cluster_engine(name: str, connect: Callable[[Settings], Cluster]) -> Callable[[Settings], Engine]:

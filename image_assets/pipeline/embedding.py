@@ -220,7 +220,7 @@ def _embed_chunk(
         pixels = stored_pixels(store, recipe_id, rows.slice(first, _BATCH_IMAGES))
         vectors.append(as_kept(extractor.embed(as_rgb(pixels)), head))
     write_chunk(store, head.extractor_digest, rows["output_sha256"].to_pylist(), np.concatenate(vectors))
-    return rows.num_rows
+    return len(rows)
 
 
 def _count(pieces: Iterable[pa.Table]) -> int:

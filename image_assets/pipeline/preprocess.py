@@ -141,6 +141,8 @@ class _Run:
         self._gone = 0
         self._in_flight: set[int] = set()
         self._lost: set[int] = set()
+        # Keys of images that a worker died on.
+        self._suspects: set[str] = set()
 
     def shards(self, shards: Sequence[str]) -> Iterator[ShardReport]:
         tasks: Iterator[Task] = self._tasks(shards)
@@ -209,16 +211,23 @@ class _Run:
             self._finished.append(shard)
 
     def _retry(self, lost: Lost[Task]) -> None:
-        """Have a lost task done again: the image that the worker died on alone, and the others; or blame it."""
+        """Have a lost task done again: the image that the worker died on alone, and the others; or blame it.
+
+        An image is blamed for the second death: the first may have been somebody else's, or of no memory left.
+        """
         work, shard = lost.task.work, lost.task.shard
-        if work.num_rows == 1:
+        suspect = work["key"][lost.position].as_py()
+        if work.num_rows == 1 and suspect in self._suspects:
             task = Task(lost.task.number, shard, work, frozenset(self._lost))
             self._take(shard, self._function.blame(task, lost.reason, lost.detail))
             return
         alone = work.slice(lost.position, 1)
         others = pa.concat_tables([work.slice(0, lost.position), work.slice(lost.position + 1)])
-        self._pending[shard].open += 1
-        self._again.extend([(shard, alone), (shard, others)])
+        self._suspects.add(suspect)
+        again = [(shard, piece) for piece in (alone, others) if piece.num_rows]
+        # The lost task is still counted.
+        self._pending[shard].open += len(again) - 1
+        self._again.extend(again)
 
     def _reports(self) -> Iterator[ShardReport]:
         while self._finished:

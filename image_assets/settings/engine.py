@@ -10,7 +10,7 @@ Kind = Literal["auto", "inline", "local", "ray", "dask", "spark"]
 # The kind of cluster by how its address begins.
 SCHEMES = {
     "ray": "ray", "tcp": "dask", "tls": "dask", "ws": "dask", "wss": "dask", "ucx": "dask", "spark": "spark",
-    "k8s": "spark", "mesos": "spark",
+    "k8s": "spark",
 }  # fmt: skip
 
 

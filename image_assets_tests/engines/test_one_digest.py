@@ -81,7 +81,7 @@ def follow(expected, tmp_path, **options):
     assert (found[2].changed, found[2].decoded) == (15, 15)
 
 
-@pytest.mark.parametrize("workers", [1, 2, 8])
+@pytest.mark.parametrize("workers", [1, 8])
 def test_local_processes(expected, tmp_path, workers):
     follow(expected, tmp_path, workers=workers)
 

@@ -47,8 +47,20 @@ def find_a_full_disk(task: list[int], beat: Beat) -> list[int]:
     raise StoreError("no space left")
 
 
+def sleep_on_13_and_find_a_full_disk(task: list[int], beat: Beat) -> list[int]:
+    sleep_on_13(task, beat)
+    return find_a_full_disk(task, beat)
+
+
 def divide_by_zero(task: list[int], beat: Beat) -> list[float]:
     return [1 / 0]
+
+
+def kill_the_parent_on_13(task: list[int], beat: Beat) -> list[int]:
+    """Kill the process of the cluster that this one is a child of."""
+    if 13 in task:
+        os.kill(os.getppid(), signal.SIGKILL)
+    return task
 
 
 def own_process(task: list[int], beat: Beat) -> int:

@@ -3,7 +3,9 @@
 import ctypes
 import io
 import os
+import signal
 import time
+from pathlib import Path
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -40,6 +42,23 @@ def eat():
     held = []
     while True:
         held.append(np.ones(2**24, np.uint8))
+
+
+class KilledOnce(Transform):
+    """Stands for somebody who kills a worker: the first that comes here ends."""
+
+    mark: str
+    version: ClassVar[int] = 1
+    stage: ClassVar[Literal["before_resize", "after_resize"]] = "before_resize"
+    random: ClassVar[bool] = False
+
+    def apply(self, pixels: Pixels, rng: np.random.Generator, background: Colour, /) -> Pixels:
+        try:
+            Path(self.mark).touch(exist_ok=False)
+        except FileExistsError:
+            return pixels
+        os.kill(os.getpid(), signal.SIGKILL)
+        return pixels
 
 
 _HARM = {
@@ -82,3 +101,12 @@ def test_harm_costs_the_guilty_image_alone(tmp_path, how, reason, says):
     assert set(psutil.Process().children(recursive=True)) == before
     # It is not tried again while nothing about it changes.
     assert run_dataset(settings).counts.decoded == 0
+
+
+def test_an_image_is_not_blamed_for_a_worker_that_was_killed_once(tmp_path):
+    # Alone in its task: nothing else could be to blame.
+    write_images(tmp_path / "raw", 1)
+    transforms = [{f"{__name__}:KilledOnce": {"mark": str(tmp_path / "mark")}}]
+    counts = run_dataset(make_settings_for(tmp_path, workers=1, transforms=transforms)).counts
+    assert (tmp_path / "mark").exists()
+    assert (counts.new, counts.failed) == (1, 0)
