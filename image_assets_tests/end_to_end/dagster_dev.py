@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -72,15 +72,8 @@ class DagsterDev:
         self._port = _free_port()
 
     def __enter__(self) -> "DagsterDev":
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("DAGSTER")}
-        environment |= {"PYTHONPATH": str(ROOT), _MARK: str(self.folder)}
-        with self._log.open("wb") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "dagster", "dev", "-h", "127.0.0.1", "-p", str(self._port)],
-                cwd=self.folder, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                start_new_session=True,
-                preexec_fn=_heed_interrupts,  # noqa: PLW1509  no thread of a test holds a lock that it needs
-            )  # fmt: skip
+        command = [sys.executable, "-m", "dagster", "dev", "-h", "127.0.0.1", "-p", str(self._port)]
+        self._process = self.spawn(command, self._log, {})
         try:
             self.wait_until(self._answers, "the web server answers", timeout_s=120)
         except BaseException:
@@ -92,6 +85,17 @@ class DagsterDev:
         if error is not None:
             self._print_what_happened()
         self._stop()
+
+    def spawn(self, command: Sequence[str], said: Path, more: Mapping[str, str]) -> subprocess.Popen[bytes]:
+        """Start a program of the project in a process group of its own; :meth:`processes` finds it and its children."""
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("DAGSTER")}
+        environment |= {"PYTHONPATH": str(ROOT), _MARK: str(self.folder), **more}
+        with said.open("ab") as log:
+            return subprocess.Popen(
+                command, cwd=self.folder, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                start_new_session=True,
+                preexec_fn=_heed_interrupts,  # noqa: PLW1509  no thread of a test holds a lock that it needs
+            )  # fmt: skip
 
     def wait_until(self, condition: Callable[[], object], what: str, timeout_s: float = 90) -> None:
         """Return as soon as a condition holds.

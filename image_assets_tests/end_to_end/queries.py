@@ -94,3 +94,39 @@ mutation Backfill($parameters: LaunchBackfillParams!) {
   }
 }
 """
+
+BACKFILL_STATUS = """
+query BackfillStatus($id: String!) {
+  partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill { status } }
+}
+"""
+
+SENSOR = """
+query Sensor($selector: SensorSelector!) {
+  sensorOrError(sensorSelector: $selector) { ... on Sensor { id sensorState { id } } }
+}
+"""
+
+START_SENSOR = """
+mutation StartSensor($selector: SensorSelector!) {
+  startSensor(sensorSelector: $selector) { __typename }
+}
+"""
+
+STOP_SENSOR = """
+mutation StopSensor($id: String!) {
+  stopSensor(id: $id) { __typename }
+}
+"""
+
+LOG_FILES = """
+query LogFiles($run: ID!) {
+  logsForRun(runId: $run) { ... on EventConnection { events { ... on LogsCapturedEvent { fileKey } } } }
+}
+"""
+
+CAPTURED = """
+query Captured($key: [String!]!) {
+  capturedLogs(logKey: $key) { stdout stderr }
+}
+"""

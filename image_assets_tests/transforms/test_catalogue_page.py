@@ -55,7 +55,8 @@ def test_the_page_says_what_augments_by_default() -> None:
 def example(tmp_path: Path) -> Path:
     """A folder with the files of the page's example, under the names in their first lines."""
     blocks = re.findall(r"```\w+\n# (\S+)\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    assert [name for name, _ in blocks] == ["my_transforms.py", "erased.yaml", "test_my_transforms.py"]
+    dithers = ["ordered_dither.py", "diffused_dither.py"]
+    assert [name for name, _ in blocks] == ["my_transforms.py", "erased.yaml", *dithers, "test_my_transforms.py"]
     for name, text in blocks:
         (tmp_path / name).write_text(text)
     return tmp_path
