@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from image_assets.core.heads import FORMAT_VERSION, seal, unseal
-from image_assets.core.manifest import FACT_FIELDS
+from image_assets.core.manifest import FACT_FIELDS, MANIFEST_SCHEMA
 from image_assets.core.sample import OK
 
 # Sorted by (bucket, key, variant): the order does not depend on the number of shards.
@@ -37,7 +37,11 @@ INDEX_SCHEMA = pa.schema(
 )
 # What an index adds to the rows of the manifests: null where the settings want none.
 ADDED = ("group", "split")
-_IN_DIGEST = ["key", "variant", "output_sha256", "label", "extra", "split"]
+# What the digest covers.
+IN_DIGEST = ("key", "variant", "output_sha256", "label", "extra", "split")
+_DIGESTED_ROWS = 4096
+# Of each byte whether JSON writes it as it is.
+_PLAIN = np.array([32 <= byte < 127 and chr(byte) not in '"\\' for byte in range(256)])
 # What readers see beside these when all frames of the images are there: told from ``variant``, so not stored.
 FRAME = pa.field("frame", pa.int32(), nullable=False)
 # In the totals of such an index: how many outputs each frame has, the plain one and the augmented ones.
@@ -106,26 +110,38 @@ def index_head_from_json(text: bytes) -> IndexHead:
     return IndexHead(**unseal(text, "index"))
 
 
-def index_rows(manifest_rows: pa.Table) -> pa.Table:
+def index_rows(manifest_rows: pa.Table, names: Sequence[str] = tuple(INDEX_SCHEMA.names)) -> pa.Table:
     """Return the index rows (:data:`INDEX_SCHEMA`) of manifest rows: one for each variant of each image that is ok.
 
     What an index adds (:data:`ADDED`) is null.
+
+    Args:
+        manifest_rows: with what :func:`manifest_columns` says of the columns.
+        names: the columns that are wanted, in the order of the schema.
     """
     rows = manifest_rows.filter(pc.equal(manifest_rows["status"], OK)).combine_chunks()
     outputs = rows["output_sha256"].combine_chunks()
     parents = pc.list_parent_indices(outputs)
-    starts = np.cumsum([0, *rows["variants"].to_numpy()])[:-1]
-    variant = np.arange(len(parents)) - starts[parents.to_numpy()] if len(parents) else np.empty(0, np.int64)
-    wide = rows.take(parents)
-    columns = {name: wide[name] for name in INDEX_SCHEMA.names if name in wide.column_names}
-    columns["variant"] = pa.array(variant, pa.int32())
-    columns["row"] = pc.add(wide["row"], columns["variant"])
-    columns["output_sha256"] = pc.list_flatten(outputs)
-    columns["id"] = pa.array(
-        [output_id(key, int(number)) for key, number in zip(wide["key"].to_pylist(), variant, strict=True)], pa.string()
-    )
+    starts = np.cumsum(rows["variants"].to_numpy()) - rows["variants"].to_numpy()
+    variant = (np.arange(len(parents)) - starts[parents.to_numpy()]).astype(np.int32)
+    # Most images have one output: then their rows are the index's as they are.
+    wide = rows.take(parents) if len(parents) != rows.num_rows or variant.any() else rows
+    columns = {name: wide[name] for name in names if name in wide.column_names}
+    columns |= {"variant": pa.array(variant), "output_sha256": pc.list_flatten(outputs)}
+    if "row" in names:
+        columns["row"] = pc.add(wide["row"], columns["variant"])
+    if "id" in names:
+        keyed = zip(wide["key"].to_pylist(), variant.tolist(), strict=True)
+        columns["id"] = pa.array([output_id(key, number) for key, number in keyed], pa.string())
     columns |= {name: pa.nulls(len(parents), pa.string()) for name in ADDED}
-    return pa.table({name: columns[name] for name in INDEX_SCHEMA.names}).cast(INDEX_SCHEMA)
+    schema = pa.schema([INDEX_SCHEMA.field(name) for name in names])
+    return pa.table({name: columns[name] for name in names}).cast(schema)
+
+
+def manifest_columns(names: Sequence[str]) -> list[str]:
+    """Return the columns of a manifest that some columns of an index are made of."""
+    needed = {"key", "status", "variants", "output_sha256", *names}
+    return [field.name for field in MANIFEST_SCHEMA if field.name in needed]
 
 
 def output_id(key: str, variant: int) -> str:
@@ -155,18 +171,43 @@ class RowDigest:
     def update(self, table: pa.Table) -> None:
         """Add rows that come next in (bucket, key, variant) order."""
         # Row by row, so that where the tables are cut does not matter.
-        for batch in table.select(_IN_DIGEST).to_batches():
-            rows = list(zip(*(column.to_pylist() for column in batch.columns), strict=True))
-            self.count += len(rows)
-            self._digest.update("".join([json.dumps(_what_counts(row)) for row in rows]).encode())
+        for batch in table.select(IN_DIGEST).to_batches(max_chunksize=_DIGESTED_ROWS):
+            self.count += batch.num_rows
+            self._digest.update(_text_of(_what_counts(batch)))
 
     def hexdigest(self) -> str:
         """Return the digest of the rows so far, 64 hex digits."""
         return self._digest.hexdigest()
 
 
-def _what_counts(row: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return a row without a split and without extra columns as it counted before there were any."""
-    if row[-1] is not None:
-        return row
-    return row[:-1] if row[-2] is not None else row[:-2]
+def _what_counts(batch: pa.RecordBatch) -> pa.Array:
+    """Return each row as a list in JSON, without a split and without extra columns as before there were any.
+
+    It is what ``json.dumps`` makes of the rows, made of whole columns: a sixth of the time.
+    """
+    key, output, label, extra, split = (_as_json(batch[name]) for name in IN_DIGEST if name != "variant")
+    end: pa.Array | str = "]"
+    if batch["extra"].null_count < batch.num_rows:
+        end = pc.if_else(pc.is_valid(batch["extra"]), _joined(", ", extra, "]"), end)
+    if batch["split"].null_count < batch.num_rows:
+        end = pc.if_else(pc.is_valid(batch["split"]), _joined(", ", extra, ", ", split, "]"), end)
+    return _joined("[", key, ", ", batch["variant"].cast(pa.string()), ", ", output, ", ", label, end)
+
+
+def _as_json(column: pa.Array) -> pa.Array:
+    """Return texts as JSON writes them, ``null`` where there is none."""
+    if _PLAIN[np.frombuffer(_text_of(column), np.uint8)].all():
+        return pc.fill_null(_joined('"', column, '"'), "null")
+    return pa.array([json.dumps(text) for text in column.to_pylist()], pa.string())
+
+
+def _joined(*parts: pa.Array | str) -> pa.Array:
+    return pc.binary_join_element_wise(*parts, "")
+
+
+def _text_of(texts: pa.Array) -> memoryview:
+    """Return the bytes of some texts, one after the other."""
+    if texts.buffers()[2] is None:
+        return memoryview(b"")
+    offsets = np.frombuffer(texts.buffers()[1], np.int32)[texts.offset : texts.offset + len(texts) + 1]
+    return memoryview(texts.buffers()[2])[offsets[0] : offsets[-1]]

@@ -22,6 +22,8 @@ from dagster._core.definitions.data_version import (
     INPUT_EVENT_POINTER_TAG_PREFIX,
 )
 from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
+from dagster._core.events import RunFailureReason
+from dagster._core.storage.tags import RUN_FAILURE_REASON_TAG
 
 from image_assets.checks.base import Verdict
 from image_assets.core.errors import ImageAssetsError
@@ -48,9 +50,28 @@ def recorded_version(instance: dg.DagsterInstance, asset: dg.AssetKey) -> str | 
 
 def latest_event_ids(
     instance: dg.DagsterInstance, asset: dg.AssetKey, event_type: dg.DagsterEventType
-) -> Mapping[str, int]:
+) -> dict[str, int]:
     """Return the storage id of the last event of each partition of an asset."""
-    return instance.event_log_storage.get_latest_storage_id_by_partition(asset, event_type)
+    return dict(instance.event_log_storage.get_latest_storage_id_by_partition(asset, event_type))
+
+
+def unreported_partitions(instance: dg.DagsterInstance, asset: dg.AssetKey) -> set[str]:
+    """Return the partitions that the last run which was to make them has not reported; after it the UI's failed."""
+    storage = instance.event_log_storage
+    return set(storage.get_latest_asset_partition_materialization_attempts_without_materializations(asset))
+
+
+def is_unreported(instance: dg.DagsterInstance, asset: dg.AssetKey) -> bool:
+    """Return the same of an asset without partitions."""
+    planned = instance.event_log_storage.get_latest_planned_materialization_info(asset)
+    made = instance.get_latest_materialization_event(asset)
+    return planned is not None and (made is None or made.run_id != planned.run_id)
+
+
+def was_killed(run: dg.DagsterRun) -> bool:
+    """Return whether a run failed and no exception of its own was the cause."""
+    reason = run.tags.get(RUN_FAILURE_REASON_TAG)
+    return run.status is dg.DagsterRunStatus.FAILURE and reason != RunFailureReason.STEP_FAILURE.value
 
 
 def observation(asset: dg.AssetKey, partition: str, data_version: str, images: int) -> dg.AssetObservation:
@@ -59,19 +80,44 @@ def observation(asset: dg.AssetKey, partition: str, data_version: str, images: i
     return dg.AssetObservation(asset_key=asset, partition=partition, tags=tags, metadata={"images": images})
 
 
+class Observed:
+    """What Dagster was told of a source before a run looked at it, and what the run tells it in addition."""
+
+    def __init__(self, context: dg.AssetExecutionContext, source: dg.AssetKey) -> None:
+        self._context = context
+        self._source = source
+        # The versions first: one that comes between the two then counts as not seen, and is told again.
+        self._versions = recorded_versions(context.instance, source, OBSERVED)
+        self._events = latest_event_ids(context.instance, source, OBSERVED)
+
+    def event_of(self, partition: str, data_version: str, images: int) -> int:
+        """Return the storage id of the event that says a partition has a version; where there is none, log one.
+
+        Dagster takes what was made of a partition for stale when it is told of another version after the event that was
+        used; so what a run found before the sensor did (a run by hand, the sensor off or slower) would stay stale.
+        """
+        if self._versions.get(partition) != data_version:
+            self._context.log_event(observation(self._source, partition, data_version, images))
+            storage = self._context.instance.event_log_storage
+            self._events |= storage.get_latest_storage_id_by_partition(self._source, OBSERVED, {partition})
+            self._versions[partition] = data_version
+        return self._events[partition]
+
+
 def version_tags(
-    data_version: str, code_version: str, upstream: dg.AssetKey, upstream_version: str, upstream_event: int | None
+    data_version: str, code_version: str, upstream: dg.AssetKey, upstream_version: str, upstream_event: int
 ) -> dict[str, str]:
     """Return the tags that let Dagster tell whether a materialization is stale.
 
     Without the two about the input it never says so.
     """
-    tags = {DATA_VERSION_TAG: data_version, CODE_VERSION_TAG: code_version}
-    if upstream_event is not None:
-        name = upstream.to_user_string()
-        tags[f"{INPUT_DATA_VERSION_TAG_PREFIX}/{name}"] = upstream_version
-        tags[f"{INPUT_EVENT_POINTER_TAG_PREFIX}/{name}"] = str(upstream_event)
-    return tags
+    name = upstream.to_user_string()
+    return {
+        DATA_VERSION_TAG: data_version,
+        CODE_VERSION_TAG: code_version,
+        f"{INPUT_DATA_VERSION_TAG_PREFIX}/{name}": upstream_version,
+        f"{INPUT_EVENT_POINTER_TAG_PREFIX}/{name}": str(upstream_event),
+    }
 
 
 def log_checks(

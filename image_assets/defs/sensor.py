@@ -14,10 +14,13 @@ from image_assets.defs.index_assets import follower_version
 from image_assets.defs.instance_events import (
     MATERIALIZED,
     OBSERVED,
+    is_unreported,
     listing_check_event,
     observation,
     recorded_version,
     recorded_versions,
+    unreported_partitions,
+    was_killed,
 )
 from image_assets.defs.listing_checks import unlisted
 from image_assets.defs.names import DATASET_TAG, LISTING_TAG, Names
@@ -27,10 +30,13 @@ from image_assets.pipeline.detect import PLAIN_RUN, State, look, refuse_loss
 from image_assets.pipeline.following import wanted_followers
 from image_assets.pipeline.listing_snapshots import Look, list_in_time, look_again, remove_old_listings
 from image_assets.settings import Settings
+from image_assets.settings.triggers import TriggerSettings
 from image_assets.storage.identity import look_into_store
 
 _RANGE_START = "dagster/asset_partition_range_start"
 _RANGE_END = "dagster/asset_partition_range_end"
+# Of runs that are killed; the waits between them double, with 30 s at first the last is a quarter of a day.
+_MOST_KILLED = 10
 _ACTIVE = [
     dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.QUEUED,
@@ -130,7 +136,8 @@ def evaluate(tick: Tick, state: State, seen: Look, added: Mapping[str, str]) -> 
         reason = "a run for this dataset is under way; looking again after it"
         cursor = replace(cursor, pending=seen.number)
         return dg.SensorResult(skip_reason=reason, asset_events=events, cursor=cursor.to_text())
-    due = attempts.due(wanted, settings.trigger, now)
+    trigger = _patience(tick, settings.trigger)
+    due = attempts.due(wanted, trigger, now)
     due_shards = [shard for shard in shards if shard in due]
     # A run of shards assembles the index as well, so that is asked for alone only when no shard is due.
     asked = due_shards or due
@@ -140,11 +147,17 @@ def evaluate(tick: Tick, state: State, seen: Look, added: Mapping[str, str]) -> 
     elif due:
         request = _request(names, names.assemble_job, (), None)
     else:
-        skip = "; ".join(
-            filter(None, [_why_nothing(attempts.exhausted(wanted, settings.trigger), wanted), seen.trouble])
-        )
+        skip = "; ".join(filter(None, [_why_nothing(attempts.exhausted(wanted, trigger), wanted), seen.trouble]))
         return dg.SensorResult(skip_reason=skip, asset_events=events, cursor=cursor.to_text())
     return dg.SensorResult(run_requests=[request], asset_events=events, cursor=cursor.to_text())
+
+
+def _patience(tick: Tick, trigger: TriggerSettings) -> TriggerSettings:
+    """Return how often to ask: where the last run was killed, or could not start, the dataset is not to blame."""
+    last = tick.instance.get_runs(dg.RunsFilter(tags={DATASET_TAG: tick.names.dataset}), limit=1)
+    if not last or not was_killed(last[0]):
+        return trigger
+    return trigger.model_copy(update={"max_attempts": max(trigger.max_attempts, _MOST_KILLED)})
 
 
 def _description(settings: Settings) -> str:
@@ -190,11 +203,17 @@ def _skip(tick: Tick, cursor: Cursor, reason: str, verdict: Verdict | None) -> d
 
 
 def _wanted_shards(instance: dg.DagsterInstance, state: State, names: Names) -> dict[str, str]:
-    """Return the shards to run: those whose commit is behind, and those whose commit Dagster has not been told of."""
+    """Return the shards to run: those whose commit is behind, and those whose commit Dagster has not been told of.
+
+    That also goes for a shard that a failed or cancelled run was to make and did not report: the UI shows it as failed.
+    """
     told = recorded_versions(instance, names.image_shards, MATERIALIZED)
+    unreported = unreported_partitions(instance, names.image_shards)
     wanted = {shard: state.wanted.data_version(shard) for shard in state.wanted.fingerprints}
     return {
-        shard: version for shard, version in wanted.items() if state.is_touched(shard) or told.get(shard) != version
+        shard: version
+        for shard, version in wanted.items()
+        if state.is_touched(shard) or told.get(shard) != version or shard in unreported
     }
 
 
@@ -206,13 +225,17 @@ def _wanted_assembly(tick: Tick, state: State, added: Mapping[str, str]) -> dict
     versions = {shard: head.data_version for shard, head in state.heads.items()}
     version = combine_data_versions(versions, added)
     wanted = {}
-    if index is None or index.data_version != version or recorded_version(instance, names.training_index) != version:
+    if index is None or index.data_version != version or _is_news(instance, names.training_index, version):
         wanted["training_index"] = version
     for name, follower in wanted_followers(settings).items():
         expected = follower_version(settings, follower, index.digest) if index is not None else version
-        if "training_index" in wanted or recorded_version(instance, names.follower(name)) != expected:
+        if "training_index" in wanted or _is_news(instance, names.follower(name), expected):
             wanted[name] = expected
     return wanted
+
+
+def _is_news(instance: dg.DagsterInstance, asset: dg.AssetKey, version: str) -> bool:
+    return recorded_version(instance, asset) != version or is_unreported(instance, asset)
 
 
 def _active_runs(instance: dg.DagsterInstance, names: Names) -> tuple[dg.DagsterRun, ...]:

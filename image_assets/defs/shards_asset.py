@@ -9,9 +9,8 @@ from pydantic import Field
 from image_assets.checks import SHARD_CHECKS
 from image_assets.core.sample import REASONS
 from image_assets.defs.instance_events import (
-    OBSERVED,
+    Observed,
     check_specs,
-    latest_event_ids,
     log_checks,
     plain_failures,
     silent_output,
@@ -25,7 +24,7 @@ from image_assets.pipeline.logs import pipeline_log
 from image_assets.pipeline.preprocess import ShardReport
 from image_assets.pipeline.recipe import recipe_id_of
 from image_assets.pipeline.run import update_shards
-from image_assets.settings import Settings
+from image_assets.settings import Settings, with_engine
 
 
 class ShardsConfig(dg.Config):
@@ -36,6 +35,11 @@ class ShardsConfig(dg.Config):
     )
     recheck: bool = Field(False, description="Look into every shard of the range, also where nothing changed.")
     retry: list[str] = Field([], description=f"Try failed images of these reasons again: {', '.join(REASONS)}.")
+
+    engine: str | None = Field(
+        None,
+        description="Engine of this run alone: auto, inline, local, ray, dask, spark, or the address of a cluster.",
+    )
 
     def options(self) -> RunOptions:
         """Return the same for the pipeline.
@@ -67,16 +71,18 @@ def image_shards_asset(settings: Settings, names: Names) -> dg.AssetsDefinition:
         pool=f"{settings.name}_shards",
     )
     def image_shards(context: dg.AssetExecutionContext, config: ShardsConfig) -> Iterator[dg.Output[None]]:
-        observed = latest_event_ids(context.instance, names.raw_listing, OBSERVED)
+        observed = Observed(context, names.raw_listing)
 
         def on_shard(report: ShardReport, _: State) -> None:
-            _log_shard(context, settings, names, report, observed.get(report.shard))
+            _log_shard(context, settings, names, report, observed)
 
         with plain_failures(), pipeline_log(settings):
-            reports, _ = update_shards(
-                settings, context.partition_keys, config.options(), on_shard=on_shard, snapshot=_snapshot_of(context)
+            asked = settings if config.engine is None else with_engine(settings, config.engine)
+            updated = update_shards(
+                asked, context.partition_keys, config.options(), on_shard=on_shard, snapshot=_snapshot_of(context)
             )
-        refused = [report for report in reports if not report.published]
+        context.log.info(f"engine: {updated.engine}")
+        refused = [report for report in updated.reports if not report.published]
         if refused:
             raise _refusal(refused)
         yield silent_output(names.image_shards.to_python_identifier())
@@ -91,11 +97,12 @@ def _snapshot_of(context: dg.AssetExecutionContext) -> int | None:
 
 
 def _log_shard(
-    context: dg.AssetExecutionContext, settings: Settings, names: Names, report: ShardReport, observed: int | None
+    context: dg.AssetExecutionContext, settings: Settings, names: Names, report: ShardReport, observed: Observed
 ) -> None:
     head = report.head
     if report.published:
-        tags = version_tags(head.data_version, head.recipe_id, names.raw_listing, head.fingerprint, observed)
+        event_id = observed.event_of(report.shard, head.fingerprint, head.images)
+        tags = version_tags(head.data_version, head.recipe_id, names.raw_listing, head.fingerprint, event_id)
         metadata = shard_metadata(settings, report)
         context.log_event(
             dg.AssetMaterialization(names.image_shards, partition=report.shard, metadata=metadata, tags=tags)

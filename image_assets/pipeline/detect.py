@@ -25,7 +25,7 @@ from image_assets.settings import Settings
 from image_assets.sources import build_source
 from image_assets.storage.identity import look_into_store
 from image_assets.storage.indexes import newest_index_head
-from image_assets.storage.manifests import latest_head, read_manifest, read_manifest_head
+from image_assets.storage.manifests import latest_heads, read_heads, read_rows
 from image_assets.storage.segments import iter_segments
 from image_assets.storage.store import Store
 
@@ -202,8 +202,7 @@ def committed_heads(store: Store, shards: Sequence[str]) -> dict[str, ManifestHe
     Raises:
         StoreError: the store does not answer.
     """
-    heads = {shard: latest_head(store, shard) for shard in shards}
-    return {shard: head for shard, head in heads.items() if head is not None}
+    return latest_heads(store, shards)
 
 
 def is_outdated(head: ManifestHead, index: IndexHead | None, num_shards: int) -> bool:
@@ -214,7 +213,7 @@ def is_outdated(head: ManifestHead, index: IndexHead | None, num_shards: int) ->
 def _foreign_heads(settings: Settings, store: Store, index: IndexHead | None) -> tuple[ManifestHead, ...]:
     if index is None or index.num_shards == settings.num_shards:
         return ()
-    return tuple(read_manifest_head(store, shard, number) for shard, number in index.commits.items())
+    return tuple(read_heads(store, list(index.commits.items())))
 
 
 def refuse_loss(state: State) -> None:
@@ -269,14 +268,12 @@ def judge_loss(store: Store, state: State) -> Verdict | None:
         return None
     gone: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
     came = list(gone)
-    for head in heads:
-        # Equal fingerprints: nothing is gone. Rows are read only where something changed.
-        if head.fingerprint == state.wanted.fingerprints.get(head.shard):
-            continue
+    # Equal fingerprints: nothing is gone. Rows are read only where something changed.
+    changed = [head for head in heads if head.fingerprint != _wanted_fingerprint(state, head.shard)]
+    commits, images = [(head.shard, head.number) for head in changed], sum(head.images for head in changed)
+    before = read_rows(store, commits, ["key", "size_bytes"], images=images)
+    for head, rows in zip(changed, before, strict=True):
         wanted = state.wanted.listing.shard(head.shard)
-        if head.shard not in state.wanted.fingerprints and head.fingerprint == fingerprint_of(wanted):
-            continue
-        rows = read_manifest(store, head.shard, head.number, ["key", "size_bytes"]).rows
         missing = pc.invert(pc.is_in(rows["key"], value_set=wanted["key"].combine_chunks()))
         added = pc.invert(pc.is_in(wanted["key"], value_set=rows["key"].combine_chunks()))
         gone.append(rows.filter(missing)["size_bytes"].to_numpy())
@@ -284,6 +281,12 @@ def judge_loss(store: Store, state: State) -> Verdict | None:
     lost = _without_partner(np.concatenate(gone), np.concatenate(came))
     evidence = ListingEvidence(state.settings.source.path, held, lost, state.wanted.listing.num_rows)
     return LISTING_CHECKS["lost_fraction"](evidence, state.settings.checks)
+
+
+def _wanted_fingerprint(state: State, shard: str) -> str:
+    """Return the fingerprint of a shard, perhaps of another number of shards."""
+    found = state.wanted.fingerprints.get(shard)
+    return fingerprint_of(state.wanted.listing.shard(shard)) if found is None else found
 
 
 def _without_partner(gone: NDArray[np.int64], came: NDArray[np.int64]) -> int:

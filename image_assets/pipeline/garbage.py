@@ -1,7 +1,6 @@
 """Which of a store's files are named by what stays, and which by nothing."""
 
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -9,7 +8,7 @@ import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from image_assets.core.hashes import packed_hashes
+from image_assets.core.hashes import hash_words
 from image_assets.core.index import IndexHead
 from image_assets.core.manifest import Manifest, ManifestHead
 from image_assets.core.sharding import parse_shard
@@ -18,13 +17,12 @@ from image_assets.settings import Settings
 from image_assets.storage.annotation_files import newest_annotations_head
 from image_assets.storage.chunks import read_chunk_hashes
 from image_assets.storage.indexes import iter_index
-from image_assets.storage.manifests import read_manifest, read_manifest_head, read_rejected, segments_of
+from image_assets.storage.manifests import read_heads, read_rejected, read_rows, segments_of
 from image_assets.storage.splits import newest_whole_pins
 from image_assets.storage.store import Store, StoredFile
 from image_assets.storage.trash import StoreFiles
+from image_assets.storage.words import are_among, spooled_words
 
-# Heads read at once: on an object store each costs a few answers of some 20 ms.
-_READERS = 16
 _Commit = tuple[str, int]
 _Segment = tuple[str, str]
 
@@ -183,9 +181,7 @@ def _last_commits(files: StoreFiles, layouts: set[int]) -> dict[str, int]:
 
 
 def _read_heads(store: Store, commits: list[_Commit]) -> dict[_Commit, ManifestHead]:
-    with ThreadPoolExecutor(_READERS) as readers:
-        heads = readers.map(lambda commit: read_manifest_head(store, *commit), commits)
-        return dict(zip(commits, heads, strict=True))
+    return dict(zip(commits, read_heads(store, commits), strict=True))
 
 
 def _refused(store: Store, files: StoreFiles, last: Mapping[str, int]) -> Iterator[tuple[str, Manifest]]:
@@ -210,12 +206,14 @@ def _live_rows(sight: Sight, kept: Kept) -> Iterator[tuple[str, NDArray[np.bool_
     """Yield each chunk and which of its rows are of an image that a kept commit or snapshot names."""
     if not sight.files.chunks:
         return
-    live = packed_hashes([])
-    for shard, number in kept.commits:
-        outputs = read_manifest(sight.store, shard, number, ["output_sha256"]).rows["output_sha256"]
-        live = np.union1d(live, packed_hashes(pc.list_flatten(outputs).to_pylist()))
-    for number in kept.gutted:
-        for piece in iter_index(sight.store, number, columns=["output_sha256"]):
-            live = np.union1d(live, packed_hashes(piece["output_sha256"].to_pylist()))
-    for path in sorted(sight.files.chunks):
-        yield path, np.isin(packed_hashes(read_chunk_hashes(sight.store, path)), live)
+    images = sum(head.images for head in kept.commits.values())
+    # 64 bits of each hash tell them apart; were two alike, a row would stay that could go.
+    with spooled_words() as live:
+        for rows in read_rows(sight.store, list(kept.commits), ["output_sha256"], images=images):
+            live.add(hash_words(pc.list_flatten(rows["output_sha256"]).to_pylist()))
+        for number in kept.gutted:
+            for piece in iter_index(sight.store, number, columns=["output_sha256"]):
+                live.add(hash_words(piece["output_sha256"].to_pylist()))
+        ordered = live.ordered()
+        for path in sorted(sight.files.chunks):
+            yield path, are_among(hash_words(read_chunk_hashes(sight.store, path)), ordered)

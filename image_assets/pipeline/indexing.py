@@ -1,18 +1,27 @@
 """Assemble the training index from the last commits, check it, publish it; nothing when it is already that."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from image_assets.checks import INDEX_CHECKS
 from image_assets.checks.base import IndexEvidence, Verdict
 from image_assets.core.errors import CommitConflictError, DatasetError
-from image_assets.core.index import OUTPUTS_A_FRAME, IndexHead, digest_of, index_rows
+from image_assets.core.hashes import hash_words
+from image_assets.core.index import (
+    IN_DIGEST,
+    INDEX_SCHEMA,
+    OUTPUTS_A_FRAME,
+    IndexHead,
+    digest_of,
+    index_rows,
+    manifest_columns,
+)
 from image_assets.core.manifest import ManifestHead
 from image_assets.core.sample import OK
 from image_assets.core.sharding import shard_names
@@ -25,6 +34,7 @@ from image_assets.pipeline.split_counts import SplitCounts
 from image_assets.settings import Settings
 from image_assets.storage.identity import open_store
 from image_assets.storage.indexes import (
+    LEAST_GROUP_ROWS,
     StagedRows,
     mend_latest_copy,
     newest_index_head,
@@ -33,9 +43,11 @@ from image_assets.storage.indexes import (
     staged_rows,
 )
 from image_assets.storage.locks import in_use
-from image_assets.storage.manifests import read_manifest
+from image_assets.storage.manifests import read_rows
 from image_assets.storage.store import Store
+from image_assets.storage.tables import join_tables
 from image_assets.storage.verdicts import keep_verdicts
+from image_assets.storage.words import spooled_words
 
 _TRIES = 5
 
@@ -113,17 +125,16 @@ def judge_index(settings: Settings, store: Store, head: IndexHead, rows: RowSour
         StoreError: the store does not answer or a manifest is damaged.
     """
     promised = 0
-    for shard, number in head.commits.items():
-        images = read_manifest(store, shard, number, ["status", "variants"]).rows
+    for images in read_rows(store, list(head.commits.items()), ["status", "variants"], images=head.rows):
         promised += pc.sum(images.filter(pc.equal(images["status"], OK))["variants"]).as_py() or 0
-    words, splits = [np.empty(0, np.uint64)], SplitCounts(settings.splits)
-    for piece in rows(["id", *splits.columns]):
-        # 64 bits of each id: 8 bytes a row, and a false alarm once in 10^7 indexes of a million rows.
-        words.append(np.array([int(text[:16], 16) for text in piece["id"].to_pylist()], np.uint64))
-        splits.count(piece)
-    ids = np.concatenate(words)
+    splits = SplitCounts(settings.splits)
+    with spooled_words() as ids:
+        for piece in rows(["id", *splits.columns]):
+            ids.add(hash_words(piece["id"].to_pylist()))
+            splits.count(piece)
+        found, different = ids.count()
     missing = tuple(shard for shard in shard_names(settings.num_shards) if shard not in head.commits)
-    evidence = IndexEvidence(head, promised, len(ids), len(np.unique(ids)), missing, splits.evidence())
+    evidence = IndexEvidence(head, promised, found, different, missing, splits.evidence())
     return tuple(check(evidence, settings.checks) for check in INDEX_CHECKS.values())
 
 
@@ -154,17 +165,17 @@ def _publish(
     overrides = label_overrides(store)
     new = _New(number, heads, before, added_words(settings, overrides.version))
     if not new.added:
-        return _publish_rows(settings, store, new, lambda: _pieces(store, heads))
+        return _publish_rows(settings, store, new, partial(_pieces, store, heads))
     # Written once, as it is gone through often.
-    with staged_rows(map(overrides.apply, _pieces(store, heads))) as staged:
+    with staged_rows(map(overrides.apply, _pieces(store, heads, INDEX_SCHEMA.names))) as staged:
         additions = make_additions(settings, Outputs(store, new.recipe_id, staged))
-        rows = staged if additions is None else lambda: additions.add(staged())
+        rows: RowSource = staged if additions is None else lambda _: additions.add(staged())
         return _publish_rows(settings, store, new, rows)
 
 
-def _publish_rows(settings: Settings, store: Store, new: _New, pieces: Callable[[], Iterator[pa.Table]]) -> IndexReport:
+def _publish_rows(settings: Settings, store: Store, new: _New, pieces: RowSource) -> IndexReport:
     # The digest stands in the file's head, so it is there before the rows are.
-    rows, digest = digest_of(pieces())
+    rows, digest = digest_of(pieces(list(IN_DIGEST)))
     head = IndexHead(
         dataset=settings.name,
         number=new.number,
@@ -178,7 +189,7 @@ def _publish_rows(settings: Settings, store: Store, new: _New, pieces: Callable[
         totals=_totals(settings, new.heads),
         added=new.added,
     )
-    with staged_index(head, pieces()) as staged:
+    with staged_index(head, pieces(INDEX_SCHEMA.names)) as staged:
         verdicts = judge_index(settings, store, head, StagedRows(staged))
         refused = " ".join(verdict.sentence for verdict in verdicts if verdict.blocks)
         if not refused:
@@ -196,9 +207,12 @@ def _totals(settings: Settings, heads: dict[str, ManifestHead]) -> dict[str, Any
     return totals
 
 
-def _pieces(store: Store, heads: dict[str, ManifestHead]) -> Iterator[pa.Table]:
-    for shard, head in heads.items():
-        yield index_rows(read_manifest(store, shard, head.number).rows)
+def _pieces(store: Store, heads: dict[str, ManifestHead], names: Sequence[str]) -> Iterator[pa.Table]:
+    images = sum(head.images for head in heads.values())
+    found = read_rows(store, list(_commits(heads).items()), manifest_columns(names), images=images)
+    # Small shards together: what a call costs is as much as what hundreds of rows do.
+    for rows in join_tables(found, LEAST_GROUP_ROWS):
+        yield index_rows(rows, names)
 
 
 def _is_built_from(index: IndexHead, heads: dict[str, ManifestHead], added: dict[str, str]) -> bool:

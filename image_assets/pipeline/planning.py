@@ -58,13 +58,15 @@ def plan_dataset(settings: Settings, options: RunOptions = PLAIN_RUN) -> PlanRep
     store = look_into_store(settings)
     shards = list(state.wanted.fingerprints)
     touched = [shard for shard in shards if state.must_run(shard)]
-    quiet = [state.heads[shard] for shard in shards if shard not in touched]
+    quiet = [state.heads[shard] for shard in shards if not state.must_run(shard)]
     counts = sum((unchanged_report(head).counts for head in quiet), Counts())
     vectors = VectorsToCome(settings, store, state)
-    with known_before(store, state, touched) as known:
-        foresight = _Foresight(state, known, vectors)
-        for plan in _plans(store, state, touched):
-            counts += foresight.counts(plan)
+    # What is known is read from every segment, so not where nothing is asked of it.
+    if touched:
+        with known_before(store, state, touched) as known:
+            foresight = _Foresight(state, known, vectors)
+            for plan in _plans(store, state, touched):
+                counts += foresight.counts(plan)
     for head in quiet:
         vectors.add_commit(head)
     embedded = vectors.count()

@@ -75,12 +75,13 @@ def preprocess_shards(state: State, shards: Sequence[str], engine: Engine) -> It
         ShardConflictsError: at the end, when other runs were faster with some shards; the rest are done.
         StoreError, SourceError, EngineError: something is wrong with more than one image.
     """
-    touched = [shard for shard in shards if state.must_run(shard)]
+    needed = {shard: state.must_run(shard) for shard in shards}
+    touched = [shard for shard in shards if needed[shard]]
+    quiet = [shard for shard in shards if not needed[shard]]
     store = Store(state.settings.store)
-    for shard in shards:
-        if shard not in touched:
-            drop_rejected(store, shard)
-            yield unchanged_report(state.heads[shard])
+    drop_rejected(store, quiet)
+    for shard in quiet:
+        yield unchanged_report(state.heads[shard])
     if touched:
         with known_before(store, state, touched) as known, scratch_folder() as folder:
             started_at = datetime.now(UTC).isoformat(timespec="milliseconds")

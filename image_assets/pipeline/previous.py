@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
+from itertools import chain
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,7 +15,8 @@ from image_assets.pipeline.detect import State
 from image_assets.pipeline.tasks import Failure, Known
 from image_assets.storage.contents import content_index
 from image_assets.storage.forgotten import forgotten_marks
-from image_assets.storage.manifests import read_manifest, read_rejected, segments_of
+from image_assets.storage.manifests import read_manifest, read_rejected, read_rows, segments_of
+from image_assets.storage.reading_ahead import read_ahead
 from image_assets.storage.store import Store
 
 
@@ -80,18 +83,15 @@ def known_failures(store: Store, state: State, shards: Sequence[str]) -> dict[st
     """
     recipe_id = state.wanted.recipe_id
     columns = ["sha256", "status", "reason", "detail", "first_seen", "attempts"]
-    manifests = [
-        read_manifest(store, head.shard, head.number, columns)
-        for head in state.base()
-        if head.recipe_id == recipe_id and head.failed_images
-    ]
-    manifests += [found for shard in shards if (found := read_rejected(store, shard)) is not None]
+    heads = [head for head in state.base() if head.recipe_id == recipe_id and head.failed_images]
+    commits, images = [(head.shard, head.number) for head in heads], sum(head.images for head in heads)
+    committed = zip(heads, read_rows(store, commits, columns, images=images), strict=True)
+    rejected = (found for found in read_ahead(partial(read_rejected, store), shards) if found is not None)
+    refused = ((found.head, found.rows) for found in rejected if found.head.recipe_id == recipe_id)
     failures: dict[str, Failure] = {}
-    for manifest in manifests:
-        if manifest.head.recipe_id == recipe_id:
-            rows = manifest.rows.select(columns)
-            rows = rows.filter(pc.and_(pc.equal(rows["status"], FAILED), pc.is_valid(rows["sha256"])))
-            for row in rows.to_pylist():
-                since = row["first_seen"] or manifest.head.created_at
-                failures[row["sha256"]] = Failure(row["reason"], row["detail"], since, row["attempts"] or 1)
+    for head, rows in chain(committed, refused):
+        failed = rows.filter(pc.and_(pc.equal(rows["status"], FAILED), pc.is_valid(rows["sha256"])))
+        for row in failed.select(columns).to_pylist():
+            since = row["first_seen"] or head.created_at
+            failures[row["sha256"]] = Failure(row["reason"], row["detail"], since, row["attempts"] or 1)
     return failures

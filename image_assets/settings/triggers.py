@@ -23,7 +23,9 @@ class TriggerSettings(Section):
     """How eagerly the sensor asks for runs."""
 
     interval_s: int = Field(5, ge=1, description="Least seconds between two looks at the source.")
-    max_attempts: int = Field(3, ge=1, description="Runs asked for one state of the source before giving up on it.")
+    max_attempts: int = Field(
+        3, ge=1, description="Runs asked for one state of the source before giving up on it; 10 where they are killed."
+    )
     backoff_s: float = Field(30.0, ge=0, description="Wait after the first failed run; doubles with each.")
     max_listing_s: float = Field(
         40.0,

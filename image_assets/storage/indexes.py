@@ -15,10 +15,20 @@ from image_assets.core.listing import rows_between
 from image_assets.storage import layout
 from image_assets.storage.scratch import scratch_folder
 from image_assets.storage.store import Store
-from image_assets.storage.tables import iter_tables, naming_damage, open_parquet, parse_head, read_head, with_later
+from image_assets.storage.tables import (
+    iter_tables,
+    join_tables,
+    naming_damage,
+    open_parquet,
+    parse_head,
+    read_head,
+    with_later,
+)
 
 _SINCE_LATER_VERSIONS = [INDEX_SCHEMA.field(name) for name in ("extra", "group", "split")]
 _BLOCK_BYTES = 2**20
+# Small shards share a row group: what the file says of each group, 8 kB, is read with every look at its head.
+LEAST_GROUP_ROWS = 16_384
 _STAGED_BATCH_ROWS = 4096
 
 
@@ -93,9 +103,8 @@ def staged_rows(pieces: Iterable[pa.Table]) -> Iterator["StagedRows"]:
     with scratch_folder() as folder:
         path = folder / "rows.parquet"
         with pq.ParquetWriter(path, INDEX_SCHEMA, compression="zstd") as writer:
-            for piece in pieces:
-                if piece.num_rows:
-                    writer.write_table(piece)
+            for rows in join_tables(pieces, LEAST_GROUP_ROWS):
+                writer.write_table(rows)
         yield StagedRows(path)
 
 
@@ -119,9 +128,8 @@ def staged_index(head: IndexHead, pieces: Iterable[pa.Table]) -> Iterator[Path]:
         path = folder / "index.parquet"
         schema = INDEX_SCHEMA.with_metadata({HEAD_KEY: index_head_to_json(head)})
         with pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True) as writer:
-            for piece in pieces:
-                if piece.num_rows:
-                    writer.write_table(piece.cast(schema))
+            for rows in join_tables(pieces, LEAST_GROUP_ROWS):
+                writer.write_table(rows.cast(schema))
         yield path
 
 
@@ -174,7 +182,7 @@ def renew_latest_copy(store: Store, number: int) -> None:
 
 
 def _groups_with(metadata: pq.FileMetaData, first: int, end: int) -> list[int]:
-    """Return the row groups that hold rows of some buckets; an index has those of each shard apart."""
+    """Return the row groups that hold rows of some buckets; an index has those of each large shard apart."""
     bucket = INDEX_SCHEMA.get_field_index("bucket")
     bounds = [metadata.row_group(group).column(bucket).statistics for group in range(metadata.num_row_groups)]
     return [

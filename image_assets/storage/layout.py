@@ -65,6 +65,11 @@ def manifest(shard: str, number: int) -> str:
     return f"{manifests_of(shard)}{number:08d}.parquet"
 
 
+def shard_of(path: str) -> str:
+    """Return the shard whose folder a file lies in."""
+    return path.removeprefix(SHARDS).partition("/")[0]
+
+
 def rejected_manifest(shard: str) -> str:
     """Return the path of the last manifest of a shard that its checks refused."""
     return f"{SHARDS}{shard}/rejected.parquet"

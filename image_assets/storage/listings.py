@@ -24,9 +24,11 @@ from image_assets.storage.tables import (
     with_later,
 )
 
-# A shard of a million images in 64 has as many; what is read at once takes 2 MB.
 _SINCE_VERSION_3 = [LISTING_SCHEMA.field("extra")]
+# A shard of a million images in 64 has as many; what is read at once takes 2 MB.
 _ROWS_A_GROUP = 16_384
+# Of smaller shards several lie in a group, and are asked for one after the other.
+_KEPT_GROUPS = 2
 _BLOCK_BYTES = 2**20
 
 
@@ -196,6 +198,7 @@ class _StoredRows:
         if not all(group is not None and group.has_min_max for group in groups):
             raise StoreError(f"{path} is damaged: it does not say which buckets lie where")
         self._bounds = [(int(group.min), int(group.max)) for group in groups]
+        self._kept: dict[int, pa.Table] = {}
 
     @property
     def num_rows(self) -> int:
@@ -205,6 +208,11 @@ class _StoredRows:
         groups = [number for number, (low, high) in enumerate(self._bounds) if low < end and high >= first]
         if not groups:
             return LISTING_SCHEMA.empty_table()
+        if len(groups) > _KEPT_GROUPS:
+            return rows_between(self._read(groups), first, end)
+        self._kept = {group: self._kept[group] if group in self._kept else self._read([group]) for group in groups}
+        return rows_between(pa.concat_tables(self._kept.values()), first, end)
+
+    def _read(self, groups: list[int]) -> pa.Table:
         with naming_damage(self._path):
-            table = with_later(self._parquet.read_row_groups(groups), None, _SINCE_VERSION_3)
-        return rows_between(table, first, end)
+            return with_later(self._parquet.read_row_groups(groups), None, _SINCE_VERSION_3)

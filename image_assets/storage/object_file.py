@@ -9,11 +9,12 @@ _KEPT_BLOCKS = 8
 
 
 class ObjectFile(io.RawIOBase):
-    """A file of a known size over a function that fetches the bytes ``[start, end)``."""
+    """A file of a known size over a function that fetches the bytes ``[start, end)``; its ``end`` may be there."""
 
-    def __init__(self, size_bytes: int, fetch: Callable[[int, int], bytes]) -> None:
+    def __init__(self, size_bytes: int, fetch: Callable[[int, int], bytes], end: bytes = b"") -> None:
         self._size_bytes = size_bytes
         self._fetch = fetch
+        self._end = end
         self._at = 0
         self._blocks: OrderedDict[int, bytes] = OrderedDict()
 
@@ -47,6 +48,8 @@ class ObjectFile(io.RawIOBase):
         return data
 
     def _range(self, start: int, end: int) -> bytes:
+        if start >= (known := self._size_bytes - len(self._end)):
+            return self._end[start - known : end - known]
         numbers = range(start // _BLOCK_BYTES, -(-end // _BLOCK_BYTES))
         missing = [number for number in numbers if number not in self._blocks]
         if len(missing) > _KEPT_BLOCKS // 2:

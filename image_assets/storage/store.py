@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 # A smaller object is read as a whole: a Parquet file is read in dozens of pieces, and each would cost an answer.
 _AT_ONCE_BYTES = 4 * 2**20
+# The head of a manifest of ten thousand images, and what Parquet says of its columns, take 16 kB.
+_END_BYTES = 64 * 2**10
 # A larger file goes to an object store in parts, so that this many times these bytes are in memory at most.
 _PART_BYTES = 8 * 2**20
 _PARTS_AT_ONCE = 4
@@ -95,6 +97,18 @@ class Store:
                 return pa.BufferReader(pa.py_buffer(found.bytes()))
             fetch = partial(self._range, path, found.meta["e_tag"])
             return pa.PythonFile(ObjectFile(size_bytes, fetch), mode="r")
+
+    def open_end(self, path: str, size_bytes: int) -> pa.NativeFile:
+        """Return a file whose size is known, to read what stands at its end: of an object that alone is fetched.
+
+        Raises:
+            StoreError: it does not exist, is shorter, or cannot be read.
+        """
+        if self.folder is not None:
+            return self.open(path)
+        fetch = partial(self._range, path, None)
+        end = fetch(max(0, size_bytes - _END_BYTES), size_bytes)
+        return pa.PythonFile(ObjectFile(size_bytes, fetch, end), mode="r")
 
     def put(self, path: str, data: bytes | Path) -> None:
         """Write a file whole, over one that is there.

@@ -23,13 +23,17 @@ def to_parquet(table: pa.Table, head: bytes) -> bytes:
     return sink.getvalue()
 
 
-def read_head(store: Store, path: str) -> bytes:
+def read_head(store: Store, path: str, size_bytes: int | None = None) -> bytes:
     """Return the head of a Parquet file that the platform wrote, without reading its rows.
+
+    Args:
+        size_bytes: of the file, where that is known: of an object then its end alone is read.
 
     Raises:
         StoreError: the file cannot be read, or is none of the platform's.
     """
-    with store.open(path) as file, open_parquet(path, file) as parquet:
+    opened = store.open(path) if size_bytes is None else store.open_end(path, size_bytes)
+    with opened as file, open_parquet(path, file) as parquet:
         return _head(path, parquet)
 
 
@@ -103,6 +107,18 @@ def cut_tables(tables: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
             rest = rest.slice(rows)
     if rest is not None and rest.num_rows:
         yield rest
+
+
+def join_tables(tables: Iterable[pa.Table], least_rows: int) -> Iterator[pa.Table]:
+    """Yield the same rows in tables of at least ``least_rows`` rows, the last one perhaps shorter; none is cut."""
+    waiting: list[pa.Table] = []
+    for table in tables:
+        waiting.append(table)
+        if sum(piece.num_rows for piece in waiting) >= least_rows:
+            yield pa.concat_tables(waiting)
+            waiting = []
+    if any(piece.num_rows for piece in waiting):
+        yield pa.concat_tables(waiting)
 
 
 def open_parquet(path: str, file: pa.NativeFile, columns: list[str] | None = None) -> pq.ParquetFile:

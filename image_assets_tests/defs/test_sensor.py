@@ -9,8 +9,11 @@ from dagster._core.definitions.data_version import CachingStaleStatusResolver, S
 from dagster._core.loader import LoadingContextForTest
 
 from image_assets.core.sharding import shard_names
+from image_assets.defs.instance_events import unreported_partitions
 from image_assets.pipeline.detect import detect
 from image_assets.pipeline.run import run_dataset
+from image_assets.storage.manifests import latest_commit
+from image_assets.storage.store import Store
 from image_assets_tests.defs.keys import keys_in, make_rotten
 from image_assets_tests.defs.small_daemon import SMALL_SETTINGS, SmallDaemon, numbers, shard_range
 from image_assets_tests.images import make_settings_for, write_image, write_images
@@ -81,10 +84,23 @@ def test_a_change_makes_its_shard_stale_until_it_is_run(daemon: SmallDaemon, raw
     assert stale_shards(daemon) == []
 
 
+def test_what_a_run_by_hand_found_before_the_sensor_is_not_stale_after_it(daemon: SmallDaemon, raw: Path) -> None:
+    daemon.materialize(SHARDS[0], SHARDS[3])
+    assert daemon.tick().observed == []
+    write_image(raw, keys_in(SHARDS[1], 1)[0], 100)
+    daemon.materialize(SHARDS[0], SHARDS[3])
+    daemon.tick()
+    assert stale_shards(daemon) == []
+    write_image(raw, keys_in(SHARDS[1], 1)[0], 101)
+    daemon.tick()
+    assert stale_shards(daemon) == [SHARDS[1]]
+
+
 def test_a_failing_shard_is_asked_for_until_the_last_attempt(daemon: SmallDaemon, raw: Path) -> None:
     daemon.settle()
     make_rotten(raw, SHARDS[1])
-    assert asked_ranges(daemon) == [(SHARDS[1], SHARDS[1])] * 3
+    # At last the index, which the failed runs did not come to, so that the UI does not show it as failed.
+    assert asked_ranges(daemon) == [*[(SHARDS[1], SHARDS[1])] * 3, NO_SHARDS]
     assert str(daemon.tick().skipped).startswith(f"gave up on {SHARDS[1]} after the last attempt")
 
 
@@ -111,7 +127,8 @@ def test_a_new_upload_after_giving_up_starts_again(daemon: SmallDaemon, raw: Pat
     rotten = make_rotten(raw, SHARDS[1])
     asked_ranges(daemon)
     rotten[0].write_bytes(b"still no image")
-    assert asked_ranges(daemon) == [(SHARDS[1], SHARDS[1])] * 3
+    # At last the index, which the failed runs did not come to, so that the UI does not show it as failed.
+    assert asked_ranges(daemon) == [*[(SHARDS[1], SHARDS[1])] * 3, NO_SHARDS]
     for number, path in enumerate(rotten):
         path.unlink()
         write_image(raw, path.relative_to(raw).as_posix(), 100 + number)
@@ -136,6 +153,29 @@ def test_a_run_that_was_lost_is_asked_for_again(daemon: SmallDaemon) -> None:
     assert shard_range(again) == WHOLE
     daemon.run(again)
     assert daemon.tick().skipped == "nothing changed"
+
+
+def test_shards_and_index_that_a_failed_run_did_not_report_are_told_again(daemon: SmallDaemon, raw: Path) -> None:
+    daemon.settle()
+    elsewhere = raw.rename(raw.with_name("elsewhere"))
+    assert not daemon.materialize(SHARDS[1], SHARDS[2]).success
+    elsewhere.rename(raw)
+    assert unreported_partitions(daemon.instance, daemon.names.image_shards) == {SHARDS[1], SHARDS[2]}
+    assert asked_ranges(daemon) == [(SHARDS[1], SHARDS[2])]
+    assert unreported_partitions(daemon.instance, daemon.names.image_shards) == set()
+    assert latest_commit(Store(daemon.settings.store), SHARDS[1]) == 1
+    failed = daemon.instance.create_run_for_job(daemon.defs.resolve_job_def(daemon.names.assemble_job))
+    daemon.instance.report_run_failed(failed)
+    assert asked_ranges(daemon) == [NO_SHARDS]
+
+
+def test_a_killed_run_is_asked_for_more_often_than_one_that_fails(daemon: SmallDaemon) -> None:
+    job = daemon.defs.resolve_job_def(daemon.names.update_job)
+    for _ in range(daemon.settings.trigger.max_attempts + 1):
+        (request,) = daemon.tick().requests
+        killed = daemon.instance.create_run_for_job(job, tags=dict(request.tags))
+        daemon.instance.report_run_failed(killed)
+    assert [shard_range(request) for request in daemon.tick().requests] == [WHOLE]
 
 
 def test_a_lost_cursor_does_not_lose_a_change(daemon: SmallDaemon, raw: Path) -> None:

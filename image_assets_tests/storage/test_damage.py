@@ -18,7 +18,7 @@ from image_assets.storage.indexes import iter_index, publish_index, read_index_h
 from image_assets.storage.manifests import (
     commit_manifest,
     keep_rejected,
-    latest_head,
+    latest_heads,
     read_manifest,
     read_manifest_head,
     read_rejected,
@@ -73,7 +73,7 @@ def gather_all(store, _):
 READERS = {
     "read_manifest": ("manifest", lambda store, _: read_manifest(store, SHARD, 1).rows.to_pylist()),
     "read_manifest_head": ("manifest", lambda store, _: read_manifest_head(store, SHARD, 1)),
-    "latest_head": ("manifest", lambda store, _: latest_head(store, SHARD)),
+    "latest_heads": ("manifest", lambda store, _: latest_heads(store, [SHARD])),
     "read_rejected": ("rejected", lambda store, _: read_rejected(store, SHARD).rows.to_pylist()),
     "read_index_head": ("index", lambda store, _: read_index_head(store, 1)),
     "iter_index": ("index", lambda store, _: [piece.to_pylist() for piece in iter_index(store, 1)]),
@@ -85,11 +85,11 @@ READERS = {
     "iter_vectors": ("vectors", lambda store, _: [piece.to_pylist() for piece in iter_vectors(store)]),
     "VectorChunks": ("chunk", gather_all),
 }
-HEADS_ONLY = {"read_manifest_head", "latest_head", "read_index_head", "read_vector_head"}
+HEADS_ONLY = {"read_manifest_head", "latest_heads", "read_index_head", "read_vector_head"}
 READS_ROWS = sorted(READERS.keys() - HEADS_ONLY)
 # The others ask first what there is.
 ASKS_FIRST = {
-    "latest_head",
+    "latest_heads",
     "read_rejected",
     "read_vector_head",
     "content_index",

@@ -37,6 +37,17 @@ def test_an_index_comes_back_as_it_was_in_pieces_of_any_size(store):
     assert next(iter_index(store, 1, columns=["id", "row"])).column_names == ["id", "row"]
 
 
+def test_small_shards_share_a_row_group_and_are_found_in_it(store):
+    rows = index_rows(40)
+    with staged_index(index_head(rows=40), [rows.slice(first, 2) for first in range(0, 40, 2)]) as staged:
+        assert pq.read_metadata(staged).num_row_groups == 1
+        publish_index(store, 1, staged)
+    buckets = rows["bucket"].to_pylist()
+    for first, end in [(0, 4096), (buckets[3], buckets[11]), (buckets[39], 4096), (4095, 4096)]:
+        found = [row for piece in iter_index(store, 1, buckets=(first, end)) for row in piece.to_pylist()]
+        assert found == [row for row in rows.to_pylist() if first <= row["bucket"] < end]
+
+
 def test_an_index_without_rows_is_one(either):
     with staged_index(index_head(), []) as staged:
         publish_index(either, 1, staged)

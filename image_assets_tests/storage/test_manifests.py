@@ -5,18 +5,21 @@ from dataclasses import replace
 
 import pytest
 
-from image_assets.core.errors import CommitConflictError
+from image_assets.core.errors import CommitConflictError, StoreError
 from image_assets.core.manifest import Counts, Manifest
 from image_assets.storage import layout
 from image_assets.storage.manifests import (
     commit_manifest,
     keep_rejected,
     latest_commit,
-    latest_head,
+    latest_heads,
     read_manifest,
     read_manifest_head,
     read_rejected,
+    read_rows,
+    replace_manifest,
 )
+from image_assets.storage.store import Store
 from image_assets_tests.storage.rows import SHARD, manifest
 
 
@@ -36,11 +39,33 @@ def test_a_shard_without_images_can_be_committed(either):
 
 
 def test_the_newest_commit_is_the_one_with_the_highest_number(either):
-    assert (latest_commit(either, SHARD), latest_head(either, SHARD)) == (0, None)
+    assert (latest_commit(either, SHARD), latest_heads(either, [SHARD])) == (0, {})
     for number in (1, 2, 9, 10, 11):
         commit_manifest(either, manifest(number, number=number))
-    assert (latest_commit(either, SHARD), latest_head(either, SHARD).images) == (11, 11)
+    keep_rejected(either, manifest(12, number=12))
+    heads = latest_heads(either, [SHARD, "0-of-2"])
+    assert (latest_commit(either, SHARD), [head.images for head in heads.values()]) == (11, [11])
     assert latest_commit(either, "0-of-2") == 0
+
+
+def test_a_head_is_read_though_forgetting_wrote_its_commit_anew_since_it_was_listed(either, monkeypatch):
+    commit_manifest(either, manifest(300))
+    listed = list(either.list(layout.SHARDS))
+    replace_manifest(either, listed[0].path, manifest(2))
+    monkeypatch.setattr(either, "list", lambda prefix: iter(listed))
+    assert latest_heads(either, [SHARD])[SHARD].images == 2
+
+
+@pytest.mark.parametrize("images", [0, 10**9])
+def test_rows_come_in_the_order_asked_for_however_many_are_read_ahead(tmp_path, images):
+    store = Store(str(tmp_path))
+    for number in range(1, 21):
+        commit_manifest(store, manifest(number, number=number))
+    commits = [(SHARD, number) for number in (*range(20, 0, -1), 7)]
+    found = [rows.num_rows for rows in read_rows(store, commits, ["key"], images=images)]
+    assert found == [number for _, number in commits]
+    with pytest.raises(StoreError, match="00000021"):
+        list(read_rows(store, [*commits, (SHARD, 21)], ["key"], images=images))
 
 
 def test_the_same_commit_twice_is_one_and_another_one_is_a_conflict(either):

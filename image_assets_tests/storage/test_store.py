@@ -92,6 +92,10 @@ def test_random_reads_give_the_same_bytes_everywhere(either, size_bytes):
                 assert file.read_at(length, start) == data[start : start + length]
         file.seek(5)
         assert file.read(10) == data[5:15]
+    with either.open_end("large", len(data)) as file:
+        assert file.size() == len(data)
+        for start, length in [(size_bytes - 8, 8), (max(0, size_bytes - 100_000), 99_999), (size_bytes // 2, 10**6)]:
+            assert file.read_at(length, start) == data[start : start + length]
         file.seek(0)
         assert (file.read(), file.tell()) == (data, len(data))
 
