@@ -66,8 +66,9 @@ def listing_numbers(store: Store) -> list[int]:
     Raises:
         StoreError: the store does not answer.
     """
-    numbers = {layout.number_of(file.path): file.path for file in store.list(layout.LISTINGS)}
-    return sorted(number for number, path in numbers.items() if path == layout.listing(number))
+    # Parts of a listing under way lie below the same folder and have numbers as well.
+    paths = (file.path for file in store.list(layout.LISTINGS))
+    return sorted(layout.number_of(path) for path in paths if path == layout.listing(layout.number_of(path)))
 
 
 def read_listing_head(store: Store, number: int) -> ListingHead:

@@ -199,3 +199,13 @@ def test_a_damaged_snapshot_is_told_by_its_name(raw, tmp_path, harm):
     path.write_bytes(harm(path.read_bytes()))
     with pytest.raises(StoreError, match=r"listings/00000001.parquet is damaged"):
         assert read_listing(store, 1).table
+
+
+def test_parts_of_a_listing_under_way_hide_no_snapshot_of_their_number(settings):
+    # Whichever of the two a file system names first.
+    store = open_store(settings())
+    for number in (1, 2, 3):
+        store.put(f"listings/{number:08d}.parquet", b"snapshot")
+        store.put(f"{layout.listing_parts_of('a')}{number:08d}.parquet", b"part")
+        store.put(f"{layout.listing_parts_of('z')}{number:08d}.parquet", b"part")
+    assert listing_numbers(store) == [1, 2, 3]
