@@ -232,8 +232,8 @@ def test_memory_does_not_grow_with_the_dataset(name: str, tmp_path: Path) -> Non
     # of encoded images hold row groups of a hundred.
     more = 230 if FORMATS[name].encoded else 0
     if name == "files":
-        # Eight threads have an image each and one that waits, as fast as the disk is, and the newest 65,536 names wait to
-        # be packed: 500 bytes each, not 4,800.
+        # Eight threads have an image each and one that waits, as the disk goes, and the newest 65,536 names wait to be
+        # packed: 500 bytes each, not 4,800.
         assert peak_bytes(264 + more) - peak_bytes(44 + more) < 16 * 4_800 + 220 * 500
         return
     assert peak_bytes(64 + more) - peak_bytes(16 + more) < 2 * batch_bytes
