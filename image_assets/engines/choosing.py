@@ -40,9 +40,15 @@ def choose_engine(settings: Settings, bytes_to_do: Callable[[], int]) -> Choice:
     found, least = bytes_to_do(), engine.cluster_from_bytes
     if found < least:
         # The number is the cluster's: this machine may be a small one.
-        here = min(workers, os.cpu_count() or 1)
+        here = threads_here(workers)
         return Choice("local", here, f"{_tasks(here)} for {_megabytes(found)}; a cluster from {_megabytes(least)} on")
     return Choice(engine.cluster, workers, f"{_tasks(workers)} at {engine.address} for {_megabytes(found)}")
+
+
+def threads_here(workers: int) -> int:
+    """Return how many threads to compute with on this machine: more workers than it has cores are a cluster's."""
+    cores = os.cpu_count() or 1
+    return min(workers or cores, cores)
 
 
 def _tasks(workers: int) -> str:

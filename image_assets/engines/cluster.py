@@ -80,7 +80,7 @@ class ClusterEngine:
     def __exit__(self, *exc: object) -> None:
         if self._cluster is not None:
             self._cluster.close()
-            self._cluster = None
+            self._cluster = self._function = None
 
     def _begin(self, function: Callable[[T, Any], R]) -> Cluster:
         if self._cluster is None:

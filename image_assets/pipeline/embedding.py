@@ -1,6 +1,5 @@
 """Feature vectors for every row of the newest index; only output images that no vector exists for are embedded."""
 
-import os
 import socket
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -19,6 +18,7 @@ from image_assets.core.errors import ConfigError, DatasetError, EngineError
 from image_assets.core.heads import FORMAT_VERSION
 from image_assets.core.index import IndexHead
 from image_assets.engines.base import Beat
+from image_assets.engines.choosing import threads_here
 from image_assets.features import build_extractor, quick_digest, vectors_digest
 from image_assets.features.base import Extractor
 from image_assets.pipeline.far_pixels import PackedRows, cluster_for, results_of
@@ -135,10 +135,7 @@ def open_extractor(settings: Settings, store: Store) -> Extractor:
         ConfigError: the extractor does not exist.
     """
     cache = store.folder / layout.MODELS if store.folder else Path(tempfile.gettempdir()) / "image-assets-models"
-    cores = os.cpu_count() or 1
-    # More workers than this machine has cores are those of a cluster.
-    threads = min(settings.workers or cores, cores)
-    return build_extractor(settings.features, cache_dir=cache, threads=threads)
+    return build_extractor(settings.features, cache_dir=cache, threads=threads_here(settings.workers))
 
 
 def judge_vectors(

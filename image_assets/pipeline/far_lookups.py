@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,6 @@ from image_assets.pipeline.claims import Claim, LocalClaims
 from image_assets.pipeline.tasks import Known, RunContext
 from image_assets.settings import Settings, is_url
 from image_assets.sources import build_source
-from image_assets.sources.base import Source
 from image_assets.storage import layout
 from image_assets.storage.contents import Contents, Found
 
@@ -117,7 +117,7 @@ class FarWitness:
 
 def _answers(settings: Settings, contents: Contents, claims: LocalClaims) -> dict[str, Any]:
     """Return what may be asked. One answer at a time: the claims are in one file, the source is one object."""
-    source: list[Source] = []
+    source = cache(lambda: build_source(settings.source))
 
     def find(sha256: str) -> tuple[str, int, bool] | None:
         found = contents.find(sha256)
@@ -128,10 +128,8 @@ def _answers(settings: Settings, contents: Contents, claims: LocalClaims) -> dic
         return None if claim is None else [claim.owner, claim.segment, claim.row, claim.reason, claim.detail]
 
     def sees(key: str, locator: str | None) -> bool:
-        if not source:
-            source.append(build_source(settings.source))
         try:
-            source[0].read(key, None if locator is None else bytes.fromhex(locator), max_bytes=_LOOK_BYTES)
+            source().read(key, None if locator is None else bytes.fromhex(locator), max_bytes=_LOOK_BYTES)
         except VanishedError:
             return False
         except SourceFileError:

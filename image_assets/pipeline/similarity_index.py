@@ -1,6 +1,5 @@
 """The approximate index of the newest vectors: new ones are added to it and gone ones taken out, by content."""
 
-import os
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from image_assets.checks.base import Verdict
 from image_assets.core.errors import DatasetError
 from image_assets.core.index import IndexHead
+from image_assets.engines.choosing import threads_here
 from image_assets.features import features_word
 from image_assets.pipeline.random_access import vectors_follow
 from image_assets.settings import Settings
@@ -133,8 +133,7 @@ def _follow(
 
 def _add_missing(settings: Settings, store: Store, graph: Graph, what: tuple[IndexHead, Keys, SimilarityHead]) -> None:
     index, missing, unfinished = what
-    cores = os.cpu_count() or 1
-    threads = min(settings.workers or cores, cores)
+    threads = threads_here(settings.workers)
     since = 0
     for keys, vectors in _plain_vectors(store, index):
         # The same content may come again, in this piece or later.

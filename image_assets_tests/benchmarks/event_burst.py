@@ -25,7 +25,7 @@ import dagster as dg
 
 from image_assets.pipeline.bucket_events import follow_events
 from image_assets.settings import Settings
-from image_assets_tests.benchmarks.listing_step import Peak
+from image_assets_tests.benchmarks.peak import Peak, shares
 from image_assets_tests.benchmarks.processes import measure_module
 from image_assets_tests.buckets import WatchedBucket, notification, watched_bucket
 from image_assets_tests.defs.small_daemon import SmallDaemon
@@ -89,7 +89,7 @@ def _follow(settings: Settings) -> dict[str, Any]:
     sqs = settings.trigger.sqs
     assert sqs is not None
     queue = boto3.client("sqs", endpoint_url=sqs.endpoint_url, region_name=sqs.region)
-    with dg.instance_for_test() as instance, Peak() as peak:
+    with dg.instance_for_test() as instance, Peak(shares) as peak:
         daemon = SmallDaemon(instance, settings)
         time.sleep(0.5)
         idle_bytes, wall_s, cpu_s, ticks = peak.bytes["uss"], time.perf_counter(), time.process_time(), 0

@@ -2,11 +2,8 @@
 
 import json
 import sys
-import threading
 import time
 from collections.abc import Callable
-
-import psutil
 
 from image_assets.core.object_urls import parse_object_url
 from image_assets.core.sharding import shard_names
@@ -19,34 +16,7 @@ from image_assets.sources import SOURCES, build_source
 from image_assets.sources.base import SlicedSource
 from image_assets.sources.object_stores import open_object_store
 from image_assets_tests.benchmarks.inventories import KIND, Inventory
-
-_SAMPLE_EVERY_S = 0.02
-
-
-class Peak:
-    """The highest memory of this process: its part of shared pages, its own pages, and those that are of no file."""
-
-    def __init__(self) -> None:
-        self.bytes = {"pss": 0, "uss": 0, "anonymous": 0}
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-
-    def __enter__(self) -> "Peak":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._done.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        me = psutil.Process()
-        while True:
-            info = me.memory_full_info()
-            for name, value in (("pss", info.pss), ("uss", info.uss), ("anonymous", info.rss - info.shared)):
-                self.bytes[name] = max(self.bytes[name], value)
-            if self._done.wait(_SAMPLE_EVERY_S):
-                return
+from image_assets_tests.benchmarks.peak import Peak, shares
 
 
 def take(step: str, content: str) -> str:
@@ -107,7 +77,7 @@ _STEPS: dict[str, Callable[[Settings], str]] = {
 def main() -> None:
     SOURCES[KIND] = Inventory
     started_at, cpu_s = time.perf_counter(), time.process_time()
-    with Peak() as peak:
+    with Peak(shares) as peak:
         what = take(*sys.argv[1:])
     spent = {"seconds": time.perf_counter() - started_at, "cpu_s": time.process_time() - cpu_s}
     print(json.dumps(spent | {f"{name}_bytes": value for name, value in peak.bytes.items()} | {"what": what}))

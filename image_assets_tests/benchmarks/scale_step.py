@@ -4,7 +4,6 @@ import json
 import os
 import resource
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -13,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 
 from image_assets.core.sharding import bucket_of, bucket_range, shard_names
 from image_assets.pipeline.detect import detect
@@ -30,37 +28,12 @@ from image_assets.sources import SOURCES
 from image_assets.storage.identity import open_store
 from image_assets.storage.manifests import commit_manifest, latest_commit, read_manifest
 from image_assets.storage.store import Store, StoredFile
+from image_assets_tests.benchmarks.peak import Peak, anonymous
 from image_assets_tests.benchmarks.scale_store import KIND, SimulatedSource, listed_from_outside, make_commits
 
-_SAMPLE_EVERY_S = 0.02
 _LOOKS = 1000
 _NAMES_A_PAGE = 1000
 _REQUESTS = {"open": "get", "get": "get", "put": "put", "put_if_absent": "put", "exists": "head", "delete": "delete"}
-
-
-class Peak:
-    """The highest memory of this process that is of no file."""
-
-    def __init__(self) -> None:
-        self.anonymous = 0
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-
-    def __enter__(self) -> "Peak":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._done.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        me = psutil.Process()
-        while True:
-            info = me.memory_info()
-            self.anonymous = max(self.anonymous, info.rss - info.shared)
-            if self._done.wait(_SAMPLE_EVERY_S):
-                return
 
 
 def count_requests() -> Counter[str]:
@@ -121,7 +94,7 @@ def _commit(settings: Settings, _: int) -> str:
     """Bring the one shard up to date that the only changed image is in."""
     bucket = bucket_of("c000/image-000000000.jpg")
     shards = [shard for shard in shard_names(settings.num_shards) if bucket in range(*bucket_range(shard))]
-    (report,), _state = update_shards(settings, shards)
+    (report,) = update_shards(settings, shards).reports
     assert report.published
     return f"{report.head.images} rows, {report.counts.decoded} decoded"
 
@@ -213,11 +186,11 @@ def main() -> None:
     settings = Settings.model_validate_json(sys.argv[2])
     started_at, cpu_s = time.perf_counter(), time.process_time()
     asked = count_requests()
-    with Peak() as peak:
+    with Peak(anonymous) as peak:
         what = take(sys.argv[1], settings)
     spent = {"seconds": time.perf_counter() - started_at, "cpu_s": time.process_time() - cpu_s, "what": what}
     rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    print(json.dumps(spent | {"anonymous_bytes": peak.anonymous, "rss_bytes": rss, "asked": asked}))
+    print(json.dumps(spent | {"anonymous_bytes": peak.bytes["anonymous"], "rss_bytes": rss, "asked": asked}))
 
 
 if __name__ == "__main__":

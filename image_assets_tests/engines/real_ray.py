@@ -12,11 +12,11 @@ from pathlib import Path
 
 import psutil
 
+from image_assets_tests.engines.marking import MARK, marked
 from image_assets_tests.servers import free_port
 
 # More than a start takes on a slow and busy machine.
 PATIENCE_S = 120.0
-MARK = "IMAGE_ASSETS_TEST_RAY"
 
 
 @contextmanager
@@ -31,16 +31,6 @@ def real_ray(*, cores: int = 2) -> Iterator["RealRay"]:
     finally:
         cluster.stop()
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def marked(mark: str) -> list[psutil.Process]:
-    """Return the processes that have a mark in their environment: what they start has it too, whoever is its parent."""
-    found = []
-    for process in psutil.process_iter():
-        with suppress(psutil.Error):
-            if process.environ().get(MARK) == mark and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-    return found
 
 
 def on_tasks(processes: list[psutil.Process]) -> list[psutil.Process]:

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import psutil
 
+from image_assets_tests.engines.marking import MARK, marked
 from image_assets_tests.servers import free_port
 
 # More than a start takes on a slow and busy machine.
 PATIENCE_S = 120.0
-MARK = "IMAGE_ASSETS_TEST_SPARK"
 EXECUTOR = "org.apache.spark.executor.CoarseGrainedExecutorBackend"
 _DEPLOY = "org.apache.spark.deploy"
 # Small, and quick to start.
@@ -45,16 +45,6 @@ def java() -> str | None:
     """Return the Java that Spark takes, or None."""
     home = os.environ.get("JAVA_HOME")
     return shutil.which(str(Path(home) / "bin/java")) if home else shutil.which("java")
-
-
-def marked(mark: str) -> list[psutil.Process]:
-    """Return the processes that have a mark in their environment: what they start has it too, whoever is its parent."""
-    found = []
-    for process in psutil.process_iter():
-        with suppress(psutil.Error):
-            if process.environ().get(MARK) == mark and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-    return found
 
 
 class RealSpark:

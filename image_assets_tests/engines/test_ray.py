@@ -32,7 +32,8 @@ from image_assets.pipeline.run import run_dataset
 from image_assets.pipeline.verify import verify_dataset
 from image_assets.transforms.base import Colour, Pixels, Transform
 from image_assets_tests.engines import work
-from image_assets_tests.engines.real_ray import MARK, PATIENCE_S, marked, on_tasks
+from image_assets_tests.engines.marking import MARK, marked
+from image_assets_tests.engines.real_ray import PATIENCE_S, on_tasks
 from image_assets_tests.images import make_settings_for, write_images
 from image_assets_tests.servers import free_port
 

@@ -30,7 +30,8 @@ from image_assets.pipeline.quarantine import quarantine_summary
 from image_assets.pipeline.run import run_dataset
 from image_assets.pipeline.verify import verify_dataset
 from image_assets_tests.engines import work
-from image_assets_tests.engines.real_spark import MARK, PATIENCE_S, java, marked
+from image_assets_tests.engines.marking import MARK, marked
+from image_assets_tests.engines.real_spark import PATIENCE_S, java
 from image_assets_tests.images import image_bytes, make_settings_for, write_images
 from image_assets_tests.servers import free_port
 
