@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser, Page
 
 from image_assets.settings import Settings
+from image_assets_tests.browser import opened_page, started_browser
 from image_assets_tests.gcs_writes import with_writes
 from image_assets_tests.images import make_settings_for
 from image_assets_tests.servers import Server, azure_server, gcs_server, s3_server
@@ -39,6 +41,20 @@ def settings(tmp_path: Path) -> Callable[..., Settings]:
         return make_settings_for(tmp_path, **overrides)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """The system's Chromium for all tests of this process; they are skipped where there is none."""
+    with started_browser() as started:
+        yield started
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """An empty page of a desktop's size, which must not ask other machines for anything."""
+    with opened_page(browser) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="session")
