@@ -111,11 +111,16 @@ class DagsterDev:
                 raise TimeoutError(f"not within {timeout_s:g} s: {what}")
             time.sleep(0.1)
 
+    @property
+    def url(self) -> str:
+        """Where the UI answers."""
+        return f"http://127.0.0.1:{self._port}"
+
     def query(self, graphql: str, **variables: Any) -> dict[str, Any]:
         """Return the data that a GraphQL query or mutation answers with."""
         body = json.dumps({"query": graphql, "variables": variables}).encode()
         request = urllib.request.Request(
-            f"http://127.0.0.1:{self._port}/graphql", body, {"Content-Type": "application/json"}
+            f"{self.url}/graphql", body, {"Content-Type": "application/json"}
         )
         with urllib.request.urlopen(request, timeout=60) as response:
             answer = json.load(response)
