@@ -12,7 +12,8 @@ from image_assets_tests.images import make_settings_for, write_images
 
 @pytest.fixture
 def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.instance_for_test() as instance:
+    # The SQL of files on disk without the files: those are for the tests of a real daemon.
+    with dg.DagsterInstance.ephemeral() as instance:
         yield instance
 
 
