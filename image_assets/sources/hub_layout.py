@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from image_assets.core.bounded_yaml import read_yaml
 from image_assets.core.errors import ConfigError, SourceError
 
 _NUMBERED = re.compile(r"(?P<split>\w+(?:\.\w+)*)-\d{5}-of-\d{5}")
@@ -25,7 +26,7 @@ def read_card(readme: bytes) -> dict[str, Any]:
     """
     found = re.match(r"---\s*\n(.*?)\n---\s*(?:\n|$)", readme.decode("utf-8", "replace"), re.DOTALL)
     try:
-        card = yaml.safe_load(found[1]) if found else {}
+        card = read_yaml(found[1], unique_keys=False) if found else {}
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise SourceError(f"the head of README.md is not valid YAML: {' '.join(str(error).split())}") from error
     return card if isinstance(card, dict) else {}
