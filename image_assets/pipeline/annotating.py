@@ -16,7 +16,7 @@ from image_assets.core.sample import Facts
 from image_assets.pipeline.recipe import recipe_id_of
 from image_assets.settings import Settings
 from image_assets.storage.annotations import annotation_state, read_current
-from image_assets.storage.identity import open_store
+from image_assets.storage.identity import open_made_store, open_store
 from image_assets.storage.indexes import iter_index, newest_index_head
 from image_assets.storage.locks import in_use
 from image_assets.storage.placed_annotations import (
@@ -63,6 +63,8 @@ class PlacedReport:
             "annotated_rows": head.annotated,
             "hidden": head.hidden,
             "misfits": head.misfits,
+            "index_number": head.index_number,
+            "index_digest": head.index_digest,
             **waits,
         }
 
@@ -84,11 +86,12 @@ def build_placed_annotations(settings: Settings) -> PlacedReport:
         ConfigError: a transform does not say where its pixels come from.
         StoreError: the store does not answer or a file is damaged.
     """
-    with in_use(store := open_store(settings)):
+    with in_use(store := open_made_store(settings)):
         index = newest_index_head(store)
         if index is None:
             raise DatasetError(
-                "there is no index whose images could have annotations; materialize training_index first"
+                "there is no index whose images could have annotations; `image-assets run` makes one "
+                "(in Dagster: materialize training_index)"
             )
         before, state = read_placed_head(store), annotation_state(store)
         if before is not None and _follows(before, index, state):

@@ -25,7 +25,7 @@ from image_assets.storage.tables import (
     with_later,
 )
 
-_SINCE_LATER_VERSIONS = [INDEX_SCHEMA.field(name) for name in ("extra", "group", "split")]
+SINCE_LATER_VERSIONS = [INDEX_SCHEMA.field(name) for name in ("extra", "group", "split")]
 _BLOCK_BYTES = 2**20
 # Small shards share a row group: what the file says of each group, 8 kB, is read with every look at its head.
 LEAST_GROUP_ROWS = 16_384
@@ -87,12 +87,12 @@ def iter_index(
     """
     path = layout.index(number)
     if buckets is None:
-        yield from iter_tables(store, path, batch_rows=batch_rows, columns=columns, later=_SINCE_LATER_VERSIONS)
+        yield from iter_tables(store, path, batch_rows=batch_rows, columns=columns, later=SINCE_LATER_VERSIONS)
         return
     with store.open(path) as file, open_parquet(path, file) as parquet, naming_damage(path):
         groups = _groups_with(parquet.metadata, *buckets)
         for batch in parquet.iter_batches(batch_size=batch_rows, row_groups=groups, columns=columns):
-            piece = with_later(pa.Table.from_batches([batch]), columns, _SINCE_LATER_VERSIONS)
+            piece = with_later(pa.Table.from_batches([batch]), columns, SINCE_LATER_VERSIONS)
             if (rows := rows_between(piece, *buckets)).num_rows:
                 yield rows
 
