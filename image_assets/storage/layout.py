@@ -14,6 +14,7 @@ DUPLICATES = "duplicates.parquet"
 CHECK_RESULTS = "check_results.parquet"
 IMAGE_QUALITY = "image_quality.parquet"
 DATASET_STATISTICS = "dataset_statistics.parquet"
+REPORT = "report.html"
 EXPORTS = "exports/"
 MODELS = "models/"
 LOGS = "logs/"
@@ -33,6 +34,7 @@ FOLLOWING = (
     *(IMAGE_QUALITY, DATASET_STATISTICS),
     *(VECTORS_NUMPY, VECTORS_HDF5, VECTOR_FILES_RECORD, AUTO_LABELS),
     PLACED_ANNOTATIONS,
+    REPORT,
 )
 FORGOTTEN = "forgotten/"
 ANNOTATIONS = "annotations/"

@@ -1,0 +1,1 @@
+"""The dataset report: one page of HTML that needs nothing else."""
