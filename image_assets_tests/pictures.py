@@ -37,20 +37,26 @@ class Picture:
     height_px: int = 900
 
 
-def _choose_first_partition(page: Page) -> None:
-    page.get_by_text("00-of-16", exact=True).first.click()
+def open_contact_sheet(page: Page) -> None:
+    """Open the sheet of the materialization that a page shows, and wait until its picture is there."""
+    page.get_by_text("[Show Markdown]").first.click()
+    page.get_by_alt_text("Contact sheet of").wait_for(timeout=60_000)
 
 
-def _open_sheet(page: Page) -> None:
-    page.get_by_text("contact_sheet", exact=True).first.scroll_into_view_if_needed()
+def _choose_plots(page: Page) -> None:
+    page.get_by_text("Plots", exact=True).first.click()
 
 
 _ASSETS = f"/assets/{_NAME}"
+# Eight of the sample photographs.
+_FULL_SHARD = "03-of-16"
 UI: dict[str, Picture] = {
     "graph": Picture(f"/locations/image_assets/asset-groups/{_NAME}/lineage", "feature_vectors", height_px=600),
-    "shards": Picture(f"{_ASSETS}/image_shards?view=partitions", "00-of-16", _choose_first_partition),
-    "index": Picture(f"{_ASSETS}/training_index?view=events", "digest", _open_sheet),
+    "shards": Picture(f"{_ASSETS}/image_shards?view=partitions&partition={_FULL_SHARD}", "contact_sheet"),
+    "index": Picture(f"{_ASSETS}/training_index?view=events", "contact_sheet", open_contact_sheet),
+    "plots": Picture(f"{_ASSETS}/image_shards?view=overview", "Plots", _choose_plots, height_px=1100),
     "checks": Picture(f"{_ASSETS}/training_index?view=checks", "Latest execution", height_px=600),
+    "launchpad": Picture(f"/locations/image_assets/jobs/{_NAME}_update/playground", "Launch Run"),
 }
 
 

@@ -69,5 +69,9 @@ class WarehouseError(ImageAssetsError):
     """A data warehouse refuses something, or does not answer."""
 
 
+class NotificationError(ImageAssetsError):
+    """A webhook does not take a message; the text never holds its URL."""
+
+
 class AnnotationError(ImageAssetsError):
     """An annotation says something that cannot be: a box without width, a mask of another size than its image."""

@@ -139,6 +139,25 @@ def read_rejected(store: Store, shard: str) -> Manifest | None:
     return _read(store, path, None)
 
 
+def read_rejected_heads(store: Store, shards: Sequence[str]) -> dict[str, ManifestHead]:
+    """Return the heads of what the checks of some shards refused last; shards without are left out.
+
+    Raises:
+        StoreError: the store does not answer or a file is damaged.
+    """
+    wanted = {layout.rejected_manifest(shard): shard for shard in shards}
+    there = [file for file in store.list(layout.SHARDS) if file.path in wanted]
+    heads: dict[str, ManifestHead] = {}
+    for file in there:
+        try:
+            heads[wanted[file.path]] = _listed_head(store, file)
+        except StoreError:
+            # A commit may have taken its place since it was listed.
+            if store.exists(file.path):
+                raise
+    return heads
+
+
 def drop_rejected(store: Store, shards: Collection[str]) -> None:
     """Remove what the checks of some shards refused last: these are as their last commits say again.
 

@@ -32,12 +32,17 @@ def load(path: Path) -> Any:
 def instance_of_values() -> dict[str, Any]:
     """Return the sections of dagster.yaml that the chart writes of the values and the repository's file has, too."""
     values = load(VALUES)
-    monitoring = values["dagsterDaemon"]["runMonitoring"]
+    daemon = values["dagsterDaemon"]
     return {
         **values["additionalInstanceConfig"],
         "telemetry": values["telemetry"],
-        "run_monitoring": {re.sub("[A-Z]", lambda found: f"_{found[0].lower()}", k): v for k, v in monitoring.items()},
+        "run_monitoring": snake(daemon["runMonitoring"]),
+        "sensors": snake(daemon["sensors"]),
     }
+
+
+def snake(section: dict[str, Any]) -> dict[str, Any]:
+    return {re.sub("[A-Z]", lambda found: f"_{found[0].lower()}", name): value for name, value in section.items()}
 
 
 def flat(content: Any, name: str = "") -> dict[str, Any]:

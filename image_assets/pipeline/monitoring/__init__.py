@@ -1,0 +1,1 @@
+"""What programs that watch a dataset are told: numbers for Prometheus, spans for OpenTelemetry."""
