@@ -1,11 +1,14 @@
 """A Dagster asset-based image data platform: raw images in, incremental, checked training data out."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import os
 
+    from image_assets.defs.component import ImageDataset
     from image_assets.pipeline.reading import Dataset
+
+__all__ = ["ImageDataset", "open_dataset"]
 
 
 def open_dataset(where: "str | os.PathLike[str]", *, snapshot: int | str | None = None) -> "Dataset":
@@ -24,3 +27,17 @@ def open_dataset(where: "str | os.PathLike[str]", *, snapshot: int | str | None 
     from image_assets.pipeline import reading
 
     return reading.open_dataset(where, snapshot=snapshot)
+
+
+def __getattr__(name: str) -> Any:
+    # What a defs.yaml names as `type: image_assets.ImageDataset`; Dagster is imported for it alone.
+    if name == "ImageDataset":
+        from image_assets.defs.component import ImageDataset
+
+        return ImageDataset
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    # Dagster finds component types by looking at all names of a registered module.
+    return sorted({*globals(), *__all__})

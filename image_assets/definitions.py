@@ -5,14 +5,13 @@ from pathlib import Path
 
 import dagster as dg
 
-from image_assets.defs.dataset import dataset_definitions
-from image_assets.settings import load_datasets
+from image_assets.defs.folder import folder_definitions
 
 # Work runs in processes of its own, so a process for each step would only cost start-up time.
 defs = dg.Definitions.merge(
     dg.Definitions(executor=dg.in_process_executor),
-    *(
-        dataset_definitions(item)
-        for item in load_datasets(Path(os.environ.get("IMAGE_ASSETS_DATASETS", "data/datasets")))
+    folder_definitions(
+        Path(os.environ.get("IMAGE_ASSETS_DATASETS", "data/datasets")),
+        strict=os.environ.get("IMAGE_ASSETS_STRICT", "") not in {"", "0"},
     ),
 )

@@ -23,7 +23,7 @@ PICTURES = ROOT / "data/pictures"
 _NAME = "photos"
 # Dagster's pages ask for their parts one after the other and never fall silent.
 _SETTLE_MS = 3_000
-_COLOURS = 128
+_COLOURS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ _ASSETS = f"/assets/{_NAME}"
 # Eight of the sample photographs.
 _FULL_SHARD = "03-of-16"
 UI: dict[str, Picture] = {
-    "graph": Picture(f"/locations/image_assets/asset-groups/{_NAME}/lineage", "feature_vectors", height_px=600),
+    "graph": Picture(f"/locations/image_assets/asset-groups/{_NAME}/lineage", "feature_vectors", width_px=1800, height_px=600),
     "shards": Picture(f"{_ASSETS}/image_shards?view=partitions&partition={_FULL_SHARD}", "contact_sheet"),
     "index": Picture(f"{_ASSETS}/training_index?view=events", "contact_sheet", open_contact_sheet),
     "plots": Picture(f"{_ASSETS}/image_shards?view=overview", "Plots", _choose_plots, height_px=1100),
@@ -96,7 +96,7 @@ def _ui(browser: Browser, dev: DagsterDev, picture: Picture) -> bytes:
 
 
 def _report(browser: Browser, dev: DagsterDev) -> bytes:
-    with opened_page(browser, width=1200, height=1100) as page:
+    with opened_page(browser, width=1100, height=1500) as page:
         page.goto((Path(dev.settings.store) / "report.html").as_uri())
         return page.screenshot()
 

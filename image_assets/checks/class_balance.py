@@ -17,7 +17,10 @@ def class_balance(evidence: QualityEvidence, settings: QualitySettings) -> Verdi
         f"{len(labels)} labels, from {least[1]} images of {least[0]!r} to {most[1]} of {most[0]!r} ({ratio:.1f}x)."
     )
     if not passed:
-        sentence += f" More than {limits.max_ratio:g}x (quality.class_balance.max_ratio)."
+        sentence += (
+            f" More than {limits.max_ratio:g}x (quality.class_balance.max_ratio). Add images of the rare "
+            "labels, or weigh them in training; `image-assets analyze` counts every label."
+        )
     numbers = {"labels": len(labels), "ratio": ratio, "most": most[1], "least": least[1]}
     return Verdict("class_balance", passed=passed, sentence=sentence, severity=limits.severity, numbers=numbers)
 

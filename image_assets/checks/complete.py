@@ -16,7 +16,8 @@ def complete(evidence: ShardEvidence, _: CheckSettings) -> Verdict:
         sentence += f", {evidence.vanished} of which were deleted meanwhile"
     passed = rows.num_rows == wanted == distinct
     if not passed:
-        sentence += f"; {distinct} distinct keys. The shard was not published; run it again and report this"
+        sentence += f"; {distinct} distinct keys. The shard was not published: "
+        sentence += "`image-assets run` makes it again; report this if it stays"
     return Verdict(
         check="complete",
         passed=passed,

@@ -66,7 +66,7 @@ def _comparable(
     baseline = evidence.baseline
     if baseline is None:
         if evidence.baseline_is_lost:
-            sentence = f"{evidence.baseline_note} (quality.baseline)."
+            sentence = f"{evidence.baseline_note} (quality.baseline); `image-assets snapshots` lists what is there."
             return Verdict(check, passed=False, sentence=sentence, severity=severity, numbers={"known": 0})
         return not_known(check, evidence.baseline_note)
     pixels = check == "pixel_drift"
@@ -91,7 +91,10 @@ def _verdict(
     failed = [drift for _, drift, over in found if over and drift.distance > drift.by_chance]
     sentence = f"Against snapshot {baseline.number}: {', '.join(text for text, _, _ in found)}."
     if failed:
-        sentence += f" Over the limit ({limit})."
+        sentence += (
+            f" Over the limit ({limit}). `image-assets diff` tells what changed since; if that is meant, "
+            "set quality.baseline to a newer snapshot."
+        )
     if not baseline.same_recipe:
         sentence += " It was made with another recipe."
     numbers = {text.split(":")[0]: drift.distance for text, drift, _ in found}

@@ -21,11 +21,11 @@ def failed_fraction(evidence: ShardEvidence, settings: CheckSettings) -> Verdict
     sentence = f"{failed.num_rows} of {rows.num_rows} images failed ({fraction:.1%})" + (f": {why}." if why else ".")
     if stops:
         sentence += (
-            f" More than {100 * limits.error:g}%: the shard was not published. Repair or remove the files, or raise "
-            "checks.failed_fraction.error."
+            f" More than {100 * limits.error:g}%: the shard was not published. Repair or remove the files "
+            "(`image-assets quarantine` lists them), or raise checks.failed_fraction.error."
         )
     elif fraction > limits.warn:
-        sentence += f" More than {100 * limits.warn:g}%."
+        sentence += f" More than {100 * limits.warn:g}%: `image-assets quarantine` lists them and says why."
     return Verdict(
         check="failed_fraction",
         passed=fraction <= limits.warn and not stops,

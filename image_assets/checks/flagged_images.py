@@ -13,24 +13,29 @@ def flagged_images(issue: str, meaning: str) -> QualityCheck:
     def check(evidence: QualityEvidence, settings: QualitySettings) -> Verdict:
         statistics = evidence.statistics
         images = statistics.images if issue in _OF_THE_INDEX else statistics.measured
-        return judge_share(issue, statistics.issues.get(issue, 0), images, settings, f"are {meaning}")
+        words = f"are {meaning}", "`image-assets quality` names the worst of them."
+        return judge_share(issue, (statistics.issues.get(issue, 0), images), settings, words)
 
     check.__doc__ = f"Fail when too many images are {meaning}."
     return check
 
 
-def judge_share(check: str, found: int, images: int, settings: QualitySettings, what: str) -> Verdict:
-    """Return the verdict on ``found`` of ``images``; a handful of images never fails.
+def judge_share(check: str, found: tuple[int, int], settings: QualitySettings, words: tuple[str, str]) -> Verdict:
+    """Return the verdict on a part of the images; a handful of images never fails.
 
-    ``check`` is also the name of its section of the settings.
+    Args:
+        check: also the name of its section of the settings.
+        found: how many, of how many images.
+        words: what is said of these, and what to do when they are too many.
     """
+    (part, images), (what, remedy) = found, words
     limits: QualityShareSettings = getattr(settings, check)
     if not images:
         return not_known(check, "there is no image")
-    fraction = found / images
-    passed = fraction <= limits.max_fraction or found < settings.min_flagged
-    sentence = f"{found} of {images} images {what} ({fraction:.1%})."
+    fraction = part / images
+    passed = fraction <= limits.max_fraction or part < settings.min_flagged
+    sentence = f"{part} of {images} images {what} ({fraction:.1%})."
     if not passed:
-        sentence += f" More than {100 * limits.max_fraction:g}% (quality.{check}.max_fraction)."
-    numbers = {"images": found, "fraction": fraction}
+        sentence += f" More than {100 * limits.max_fraction:g}% (quality.{check}.max_fraction). {remedy}"
+    numbers = {"images": part, "fraction": fraction}
     return Verdict(check, passed=passed, sentence=sentence, severity=limits.severity, numbers=numbers)

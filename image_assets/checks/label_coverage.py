@@ -19,7 +19,7 @@ def label_coverage(evidence: QualityEvidence, settings: QualitySettings) -> Verd
     if not passed:
         sentence += (
             f" Less than {100 * limits.min_fraction:g}% (quality.label_coverage.min_fraction; labels.kind: none when "
-            "there are to be none)."
+            "there are to be none). `image-assets labels export` sends them to a labelling platform."
         )
     numbers = {"labelled": labelled, "unlabelled": statistics.unlabelled, "fraction": fraction}
     return Verdict("label_coverage", passed=passed, sentence=sentence, severity=limits.severity, numbers=numbers)

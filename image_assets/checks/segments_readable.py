@@ -13,7 +13,8 @@ def segments_readable(evidence: ShardEvidence, _: CheckSettings) -> Verdict:
     sentence = f"{segments - len(problems)} of {segments} segments are sound."
     if problems:
         name, what = next(iter(sorted(problems.items())))
-        sentence += f" Segment {name[:16]} {what}. The shard was not published; delete that file and run again."
+        sentence += f" Segment {name[:16]} {what}. The shard was not published; "
+        sentence += "delete that file and `image-assets run` makes it again."
     return Verdict(
         check="segments_readable",
         passed=not problems,

@@ -9,7 +9,10 @@ def shards_present(evidence: IndexEvidence, _: CheckSettings) -> Verdict:
     missing = evidence.missing_shards
     sentence = f"{len(evidence.head.commits)} shards are in the index."
     if missing:
-        sentence += f" Never published: {', '.join(missing[:8])}{' …' if len(missing) > 8 else ''}; see their checks."
+        sentence += (
+            f" Never published: {', '.join(missing[:8])}{' …' if len(missing) > 8 else ''}; their checks say why, and "
+        )
+        sentence += "`image-assets run` tries them again."
     return Verdict(
         check="shards_present",
         passed=not missing,

@@ -19,7 +19,10 @@ def splits_even(evidence: IndexEvidence, settings: CheckSettings) -> Verdict:
     sentence = f"{sizes[0]} train, {sizes[1]} val, {sizes[2]} test."
     if off:
         named = ", ".join(f"{label!r} ({images:.0f})" for label, images in list(off.items())[:_SHOWN_LABELS])
-        sentence += f" {len(off)} of {len(worst)} labels are more than {100 * tolerance:g}% off (images): {named}."
+        sentence += f" {len(off)} of {len(worst)} labels are more than {100 * tolerance:g}% off (images): {named}. "
+        sentence += (
+            "`image-assets splits` counts every label; new images even them out, or raise checks.splits_even.tolerance."
+        )
     return Verdict(
         check="splits_even",
         passed=not off,

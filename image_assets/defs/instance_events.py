@@ -9,6 +9,7 @@ import inspect
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import dagster as dg
 from dagster._core.definitions.asset_checks.asset_check_evaluation import (
@@ -48,6 +49,18 @@ def recorded_version(instance: dg.DagsterInstance, asset: dg.AssetKey) -> str | 
     return tags.get(DATA_VERSION_TAG) if tags else None
 
 
+def last_metadata(
+    instance: dg.DagsterInstance, asset: dg.AssetKey, data_version: str, partition: str | None
+) -> Mapping[str, dg.MetadataValue]:
+    """Return the metadata of the last materialization, of a partition perhaps; nothing if that was of another state."""
+    wanted = dg.AssetRecordsFilter(asset, asset_partitions=[partition] if partition is not None else None)
+    records = instance.fetch_materializations(wanted, limit=1).records
+    last = records[0].asset_materialization if records else None
+    if last is None or (last.tags or {}).get(DATA_VERSION_TAG) != data_version:
+        return {}
+    return last.metadata
+
+
 def latest_event_ids(
     instance: dg.DagsterInstance, asset: dg.AssetKey, event_type: dg.DagsterEventType
 ) -> dict[str, int]:
@@ -74,10 +87,12 @@ def was_killed(run: dg.DagsterRun) -> bool:
     return run.status is dg.DagsterRunStatus.FAILURE and reason != RunFailureReason.STEP_FAILURE.value
 
 
-def observation(asset: dg.AssetKey, partition: str, data_version: str, images: int) -> dg.AssetObservation:
+def observation(
+    asset: dg.AssetKey, partition: str, data_version: str, metadata: Mapping[str, Any]
+) -> dg.AssetObservation:
     """Return the event "this partition now has that version"."""
     tags = {DATA_VERSION_TAG: data_version}
-    return dg.AssetObservation(asset_key=asset, partition=partition, tags=tags, metadata={"images": images})
+    return dg.AssetObservation(asset_key=asset, partition=partition, tags=tags, metadata=metadata)
 
 
 class Observed:
@@ -90,14 +105,14 @@ class Observed:
         self._versions = recorded_versions(context.instance, source, OBSERVED)
         self._events = latest_event_ids(context.instance, source, OBSERVED)
 
-    def event_of(self, partition: str, data_version: str, images: int) -> int:
+    def event_of(self, partition: str, data_version: str, metadata: Mapping[str, Any]) -> int:
         """Return the storage id of the event that says a partition has a version; where there is none, log one.
 
         Dagster takes what was made of a partition for stale when it is told of another version after the event that was
         used; so what a run found before the sensor did (a run by hand, the sensor off or slower) would stay stale.
         """
         if self._versions.get(partition) != data_version:
-            self._context.log_event(observation(self._source, partition, data_version, images))
+            self._context.log_event(observation(self._source, partition, data_version, metadata))
             storage = self._context.instance.event_log_storage
             self._events |= storage.get_latest_storage_id_by_partition(self._source, OBSERVED, {partition})
             self._versions[partition] = data_version
@@ -177,9 +192,16 @@ def severity(verdict: Verdict) -> dg.AssetCheckSeverity:
 
 
 def check_specs(
-    checks: Mapping[str, object], asset: dg.AssetKey, partitions: dg.PartitionsDefinition[str] | None = None
+    checks: Mapping[str, object],
+    asset: dg.AssetKey,
+    partitions: dg.PartitionsDefinition[str] | None = None,
+    *,
+    gate: str = "",
 ) -> list[dg.AssetCheckSpec]:
     """Return the specs of an asset's checks, described by the first line of their docstrings.
+
+    Args:
+        gate: a sentence more for each, on what a failure stops; Dagster calls them all non-blocking.
 
     Checks judged for each partition are a preview in Dagster; we mean to use them, so that one warning is not shown.
     """
@@ -187,7 +209,10 @@ def check_specs(
         warnings.simplefilter("ignore", dg.PreviewWarning)
         return [
             dg.AssetCheckSpec(
-                name, asset=asset, partitions_def=partitions, description=(inspect.getdoc(check) or "").split("\n")[0]
+                name,
+                asset=asset,
+                partitions_def=partitions,
+                description=" ".join(filter(None, [(inspect.getdoc(check) or "").split("\n")[0], gate])),
             )
             for name, check in checks.items()
         ]

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 
 import dagster as dg
 
+from image_assets.defs.descriptions import listing_description
+from image_assets.defs.metadata import place_metadata
 from image_assets.defs.names import Names
 from image_assets.pipeline.detect import detect
 from image_assets.settings import Settings
@@ -20,13 +22,15 @@ def raw_listing_asset(settings: Settings, names: Names) -> dg.SourceAsset:
         with _beta_is_meant():
             return dg.DataVersionsByPartition(fingerprints)
 
+    kind = kind_of(settings.source)
     with _beta_is_meant():
         return dg.observable_source_asset(
             key=names.raw_listing,
             group_name=settings.name,
             partitions_def=names.partitions,
-            description=f"Raw images in `{settings.source.path}`: key, version, size. The sensor observes it.",
-            metadata={"source": settings.source.path, "kind": kind_of(settings.source)},
+            description=listing_description(settings, names),
+            tags={**settings.tags, f"dagster/kind/{kind}": ""},
+            metadata={"source": settings.source.path, "kind": kind, **place_metadata(settings, None)},
         )(raw_listing)
 
 

@@ -39,6 +39,11 @@ class Names:
         return dg.AssetKey([self.dataset, name])
 
     @property
+    def io_manager(self) -> str:
+        """The resource by which other assets take these as an input."""
+        return f"{self.dataset}_io_manager"
+
+    @property
     def update_job(self) -> str:
         """Brings a range of shards up to date, then what is assembled from them."""
         return f"{self.dataset}_update"

@@ -23,6 +23,7 @@ from image_assets.defs.instance_events import (
     was_killed,
 )
 from image_assets.defs.listing_checks import unlisted
+from image_assets.defs.metadata import listing_metadata
 from image_assets.defs.names import DATASET_TAG, LISTING_TAG, Names
 from image_assets.pipeline.additions import wanted_additions
 from image_assets.pipeline.bucket_events import event_place, follow_events
@@ -69,15 +70,19 @@ def source_sensor(
     Raises:
         ConfigError: it should follow the events of a bucket, and the source is none.
     """
+    # The project may start a process for each step; these steps start processes of their own.
     update = dg.define_asset_job(
         names.update_job,
+        executor_def=dg.in_process_executor,
         selection=dg.AssetSelection.assets(shards, *assembled),
-        description="Bring the shards of a range up to date, then index and vectors.",
+        description="Bring the shards of a range up to date, then the index and all that is made of it. Choose any "
+        "range: shards in which nothing changed cost next to nothing.",
     )
     assemble = dg.define_asset_job(
         names.assemble_job,
+        executor_def=dg.in_process_executor,
         selection=dg.AssetSelection.assets(*assembled),
-        description="Assemble index and vectors from the committed shards.",
+        description="Assemble the index from the committed shards, and all that is made of it; no image is decoded.",
     )
     if settings.trigger.sqs is not None:
         event_place(settings)
@@ -162,7 +167,12 @@ def _patience(tick: Tick, trigger: TriggerSettings) -> TriggerSettings:
 
 def _description(settings: Settings) -> str:
     how = "Follows the events of" if settings.trigger.sqs is not None else "Lists"
-    return f"{how} {settings.source.path} and asks for runs of exactly the shards that changed."
+    return (
+        f"{how} {settings.source.path} about every {settings.trigger.interval_s:g} s and asks for one run of the "
+        "shards that changed, then of what is assembled from them. It compares what is there with what should be, so "
+        "that nothing is lost while it is off. A tick that asks for nothing says why; a failed run is asked for again, "
+        f"{settings.trigger.max_attempts} times at most for one state of a shard."
+    )
 
 
 def _look_at_source(tick: Tick, settings: Settings, now: float) -> Look:
@@ -185,7 +195,7 @@ def _events(tick: Tick, state: State) -> list[dg.AssetObservation | dg.AssetChec
     raw_listing = tick.names.raw_listing
     seen = recorded_versions(tick.instance, raw_listing, OBSERVED)
     events: list[dg.AssetObservation | dg.AssetCheckEvaluation] = [
-        observation(raw_listing, shard, fingerprint, state.wanted.listing.shard(shard).num_rows)
+        observation(raw_listing, shard, fingerprint, listing_metadata(state, shard))
         for shard, fingerprint in state.wanted.fingerprints.items()
         if seen.get(shard) != fingerprint
     ]

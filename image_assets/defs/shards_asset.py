@@ -4,10 +4,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
-from pydantic import Field
 
 from image_assets.checks import SHARD_CHECKS
-from image_assets.core.sample import REASONS
+from image_assets.defs.descriptions import shards_description
 from image_assets.defs.instance_events import (
     Observed,
     check_specs,
@@ -16,38 +15,21 @@ from image_assets.defs.instance_events import (
     silent_output,
     version_tags,
 )
-from image_assets.defs.metadata import shard_metadata
+from image_assets.defs.launchpad import asked_options, asked_settings, launchpad
+from image_assets.defs.metadata import listing_metadata, place_metadata, shard_metadata
 from image_assets.defs.names import LISTING_TAG, Names
+from image_assets.defs.pages import ShardPages
 from image_assets.pipeline.audit import judge_commit
-from image_assets.pipeline.detect import RunOptions, State, known_reasons
+from image_assets.pipeline.detect import State
 from image_assets.pipeline.logs import pipeline_log
+from image_assets.pipeline.memory import PeakMemory
 from image_assets.pipeline.preprocess import ShardReport
 from image_assets.pipeline.recipe import recipe_id_of
 from image_assets.pipeline.run import update_shards
-from image_assets.settings import Settings, with_engine
+from image_assets.settings import Settings
+from image_assets.storage import layout
 
-
-class ShardsConfig(dg.Config):
-    """What a person can ask of a run in the launchpad."""
-
-    allow_deletes: bool = Field(
-        False, description="Confirm that an empty or much smaller source is meant: what is gone is removed."
-    )
-    recheck: bool = Field(False, description="Look into every shard of the range, also where nothing changed.")
-    retry: list[str] = Field([], description=f"Try failed images of these reasons again: {', '.join(REASONS)}.")
-
-    engine: str | None = Field(
-        None,
-        description="Engine of this run alone: auto, inline, local, ray, dask, spark, or the address of a cluster.",
-    )
-
-    def options(self) -> RunOptions:
-        """Return the same for the pipeline.
-
-        Raises:
-            ConfigError: there is no such reason.
-        """
-        return RunOptions(self.allow_deletes, self.recheck, known_reasons(self.retry))
+_GATE = "With an error the shard is not published, and readers keep its last good state."
 
 
 def image_shards_asset(settings: Settings, names: Names) -> dg.AssetsDefinition:
@@ -56,7 +38,10 @@ def image_shards_asset(settings: Settings, names: Names) -> dg.AssetsDefinition:
         names.image_shards,
         deps=[names.raw_listing],
         group_name=settings.name,
-        description="Decoded, oriented, resized and encoded images in Parquet segments, and a manifest of each shard.",
+        description=shards_description(settings),
+        owners=list(settings.owners),
+        tags=settings.tags,
+        metadata=place_metadata(settings, layout.SHARDS),
         partitions_def=names.partitions,
         code_version=recipe_id_of(settings),
         kinds={"parquet", "pillow"},
@@ -64,22 +49,23 @@ def image_shards_asset(settings: Settings, names: Names) -> dg.AssetsDefinition:
 
     @dg.multi_asset(
         name=f"{settings.name}__image_shards",
-        specs=[spec],
-        check_specs=check_specs(SHARD_CHECKS, names.image_shards, names.partitions),
+        specs=[spec.with_io_manager_key(names.io_manager)],
+        check_specs=check_specs(SHARD_CHECKS, names.image_shards, names.partitions, gate=_GATE),
+        config_schema=launchpad(settings),
         can_subset=True,
         backfill_policy=dg.BackfillPolicy.single_run(),
         pool=f"{settings.name}_shards",
     )
-    def image_shards(context: dg.AssetExecutionContext, config: ShardsConfig) -> Iterator[dg.Output[None]]:
-        observed = Observed(context, names.raw_listing)
-
-        def on_shard(report: ShardReport, _: State) -> None:
-            _log_shard(context, settings, names, report, observed)
-
-        with plain_failures(), pipeline_log(settings):
-            asked = settings if config.engine is None else with_engine(settings, config.engine)
+    def image_shards(context: dg.AssetExecutionContext) -> Iterator[dg.Output[None]]:
+        config = context.op_execution_context.op_config
+        with plain_failures(), pipeline_log(settings), PeakMemory() as memory:
+            told = _Told(context, settings, names, memory)
             updated = update_shards(
-                asked, context.partition_keys, config.options(), on_shard=on_shard, snapshot=_snapshot_of(context)
+                asked_settings(settings, config),
+                context.partition_keys,
+                asked_options(config),
+                on_shard=told.log_shard,
+                snapshot=_snapshot_of(context),
             )
         context.log.info(f"engine: {updated.engine}")
         refused = [report for report in updated.reports if not report.published]
@@ -96,27 +82,41 @@ def _snapshot_of(context: dg.AssetExecutionContext) -> int | None:
     return int(number) if number.isdecimal() else None
 
 
-def _log_shard(
-    context: dg.AssetExecutionContext, settings: Settings, names: Names, report: ShardReport, observed: Observed
-) -> None:
-    head = report.head
-    if report.published:
-        event_id = observed.event_of(report.shard, head.fingerprint, head.images)
-        tags = version_tags(head.data_version, head.recipe_id, names.raw_listing, head.fingerprint, event_id)
-        metadata = shard_metadata(settings, report)
-        context.log_event(
-            dg.AssetMaterialization(names.image_shards, partition=report.shard, metadata=metadata, tags=tags)
-        )
-    # Without results of its own an unchanged shard would lose its old ones to this new materialization.
-    verdicts = judge_commit(settings, head) if report.unchanged else report.verdicts
-    log_checks(context, names.image_shards, report.shard, verdicts)
+class _Told:
+    """What Dagster is told of the shards of one run, each as it is done."""
+
+    def __init__(self, context: dg.AssetExecutionContext, settings: Settings, names: Names, memory: PeakMemory) -> None:
+        self._context = context
+        self._settings = settings
+        self._names = names
+        self._memory = memory
+        self._observed = Observed(context, names.raw_listing)
+        self._pages = ShardPages(context, settings, names.image_shards)
+
+    def log_shard(self, report: ShardReport, state: State) -> None:
+        """Log that a shard was made, with what its page shows, and what its checks said."""
+        head, asset = report.head, self._names.image_shards
+        if report.published:
+            source = self._names.raw_listing
+            event_id = self._observed.event_of(report.shard, head.fingerprint, listing_metadata(state, report.shard))
+            tags = version_tags(head.data_version, head.recipe_id, source, head.fingerprint, event_id)
+            page = self._pages.of(report, state)
+            metadata = {**page, **shard_metadata(self._settings, report, self._memory.peak_bytes)}
+            self._context.log_event(
+                dg.AssetMaterialization(asset, partition=report.shard, metadata=metadata, tags=tags)
+            )
+        # Without results of its own an unchanged shard would lose its old ones to this new materialization.
+        verdicts = judge_commit(self._settings, head) if report.unchanged else report.verdicts
+        log_checks(self._context, asset, report.shard, verdicts)
 
 
 def _refusal(refused: list[ShardReport]) -> dg.Failure:
     sentences: dict[str, Any] = {
         report.shard: " ".join(verdict.sentence for verdict in report.verdicts if verdict.blocks) for report in refused
     }
-    description = f"{len(refused)} shards were refused by their checks and keep their last good state: " + "; ".join(
-        f"{shard}: {sentence}" for shard, sentence in list(sentences.items())[:8]
-    )
+    they = f"{len(refused)} shards were refused by their checks and keep their last good state"
+    if len(refused) == 1:
+        they = "1 shard was refused by its checks and keeps its last good state"
+    some = "; ".join(f"{shard}: {sentence}" for shard, sentence in list(sentences.items())[:8])
+    description = f"{they}: {some}"
     return dg.Failure(description=description, metadata=sentences, allow_retries=False)

@@ -12,9 +12,8 @@ from image_assets.core.errors import StoreError
 from image_assets.engines.choosing import Choice
 from image_assets.pipeline.detect import State
 from image_assets.pipeline.preprocess import ShardReport
-from image_assets.settings import Settings
+from image_assets.settings import Settings, is_url
 from image_assets.storage import layout
-from image_assets.storage.store import Store
 
 LOGGER = logging.getLogger("image_assets.pipeline")
 _MAX_BYTES = 5 * 2**20
@@ -31,8 +30,7 @@ def pipeline_log(settings: Settings) -> Iterator[Path]:
     Raises:
         StoreError: the file cannot be written.
     """
-    folder = Store(settings.store).folder
-    path = (folder or Path.cwd()) / layout.LOGS / "pipeline.log"
+    path = log_path(settings)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _rotate(path)
@@ -51,6 +49,13 @@ def pipeline_log(settings: Settings) -> Iterator[Path]:
         # What a full disk left in its buffer must not hide what the run says.
         with suppress(OSError):
             handler.close()
+
+
+def log_path(settings: Settings) -> Path:
+    """Return where the log of a dataset lies: in its store where that is a folder, else below the working folder."""
+    # The store is not opened: this is asked for while definitions load.
+    folder = Path.cwd() if is_url(settings.store) else Path(settings.store)
+    return folder / layout.LOGS / "pipeline.log"
 
 
 def log_listing(state: State) -> None:

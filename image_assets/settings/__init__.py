@@ -7,16 +7,23 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from image_assets.core.bounded_yaml import read_yaml
 from image_assets.core.errors import ConfigError
 from image_assets.core.object_urls import is_object_url, parse_object_url
 from image_assets.settings.checks import CheckSettings
+from image_assets.settings.datasets import find_conflicts, settings_files
 from image_assets.settings.engine import SCHEMES, Engine, EngineSettings, engine_of
 from image_assets.settings.features import AutoLabelSettings, DuplicateSettings, FeatureSettings, SimilaritySettings
 from image_assets.settings.images import AugmentSettings, ImageSettings, LimitSettings, OutputSettings, TransformSpec
+from image_assets.settings.mistakes import one_line
+from image_assets.settings.monitoring import MonitoringSettings
+from image_assets.settings.notifications import NotificationSettings
 from image_assets.settings.quality import QualitySettings
+from image_assets.settings.report import ReportSettings
 from image_assets.settings.section import Section
+from image_assets.settings.showing import ContactSheetSettings, Owner, TagKey, TagValue
 from image_assets.settings.sources import AnnotationSettings, LabelSettings, SourceSettings
 from image_assets.settings.splits import SplitSettings
 from image_assets.settings.triggers import TriggerSettings
@@ -48,6 +55,8 @@ class Settings(Section):
         min_length=1, description="Folder (relative to the settings file) or URL where everything is kept."
     )
     num_shards: int = Field(16, ge=1, le=4096, description="Static partitions; 16-64 is the advice.")
+    owners: tuple[Owner, ...] = Field((), description="Whose it is, shown in Dagster: email addresses, team:NAME.")
+    tags: dict[TagKey, TagValue] = Field({}, description="Tags of its assets in Dagster: name and value.")
     seed: int = Field(0, ge=0, description="Seed of every random draw.")
     labels: LabelSettings = LabelSettings()
     image: ImageSettings = ImageSettings()
@@ -63,9 +72,13 @@ class Settings(Section):
     annotations: AnnotationSettings = AnnotationSettings()
     splits: SplitSettings = SplitSettings()
     quality: QualitySettings = QualitySettings()
+    report: ReportSettings = ReportSettings()
     checks: CheckSettings = CheckSettings()
     trigger: TriggerSettings = TriggerSettings()
+    contact_sheets: ContactSheetSettings = ContactSheetSettings()
     warehouse: WarehouseSettings = WarehouseSettings()
+    monitoring: MonitoringSettings = MonitoringSettings()
+    notifications: NotificationSettings = NotificationSettings()
     exports: tuple[str, ...] = Field(("csv", "json"), description="Formats written beside each new index.")
     workers: int = Field(
         2,
@@ -141,10 +154,10 @@ def load_settings(path: Path, overrides: Mapping[str, Any] | None = None) -> Set
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"settings file {path} cannot be read: {error}") from error
     try:
-        # A loader made from SafeLoader; the one it comes from accepts a key twice and forgets the first.
-        content = yaml.load(text, Loader=_SettingsLoader)  # noqa: S506
+        content = read_yaml(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ConfigError(f"settings file {path} is not valid YAML: {' '.join(str(error).split())}") from error
+        words = " ".join(str(error).split()).replace('in "<unicode string>", line', "in line")
+        raise ConfigError(f"settings file {path} is not valid YAML: {words}") from error
     if not isinstance(content, dict):
         raise ConfigError(f"settings file {path} holds no settings; write `name: value` lines")
     return make_settings(content, base=path.parent, overrides=overrides, origin=str(path))
@@ -160,9 +173,21 @@ def with_engine(settings: Settings, word: str) -> Settings:
         said = settings.engine.model_dump(exclude_unset=True) | engine_of(word)
         return Settings.model_validate({**_sections(settings), "engine": said})
     except ValidationError as error:
-        raise ConfigError(f"engine {word}: {_one_line(error)}") from error
+        raise ConfigError(f"engine {word}: {one_line(error, Settings)}") from error
     except ValueError as error:
         raise ConfigError(f"engine: {error}") from error
+
+
+def with_workers(settings: Settings, workers: int) -> Settings:
+    """Return the same settings with another number of tasks at once.
+
+    Raises:
+        ConfigError: that is no such number, or it does not go with the other settings.
+    """
+    try:
+        return Settings.model_validate({**_sections(settings), "workers": workers})
+    except ValidationError as error:
+        raise ConfigError(one_line(error, Settings)) from error
 
 
 def _sections(settings: Settings) -> dict[str, Any]:
@@ -173,17 +198,12 @@ def load_datasets(folder: Path) -> list[Settings]:
     """Return the settings of every ``*.yaml`` and ``*.yml`` file in a folder, in order of their names.
 
     Raises:
-        ConfigError: there is no file, one is wrong, or two name the same dataset or store.
+        ConfigError: there is no file, one is wrong, or two name the same dataset or store, or one store in another.
     """
-    paths = sorted(path for path in folder.glob("*") if path.suffix in {".yaml", ".yml"})
-    if not paths:
-        raise ConfigError(f"no settings file (*.yaml) in {folder.resolve()}; write one for each dataset")
-    datasets = [load_settings(path) for path in paths]
-    for field in ("name", "store"):
-        values = [getattr(settings, field) for settings in datasets]
-        if twice := sorted({value for value in values if values.count(value) > 1}):
-            raise ConfigError(f"two settings files in {folder.resolve()} have the same {field} {twice[0]!r}")
-    return datasets
+    datasets = {str(path): load_settings(path) for path in settings_files(folder)}
+    for why in find_conflicts(datasets).values():
+        raise ConfigError(why)
+    return list(datasets.values())
 
 
 def make_settings(
@@ -208,7 +228,7 @@ def make_settings(
     try:
         settings = Settings.model_validate(merged)
     except ValidationError as error:
-        raise ConfigError(f"{origin}: {_one_line(error)}") from error
+        raise ConfigError(f"{origin}: {one_line(error, Settings)}") from error
     return _with_resolved_paths(settings, base)
 
 
@@ -226,16 +246,6 @@ def _without_options(url: str) -> str:
     return url.partition("?")[0] if is_object_url(url) else url
 
 
-class _SettingsLoader(yaml.SafeLoader):
-    """Safe YAML in which a key may stand once."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.value != "<<"]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise yaml.YAMLError(f"{twice[0]!r} stands there twice, {str(node.start_mark).strip()}")
-        return super().construct_mapping(node, deep=deep)
-
-
 def _merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(under)
     for name, value in over.items():
@@ -244,36 +254,17 @@ def _merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _one_line(error: ValidationError) -> str:
-    parts = []
-    for item in error.errors():
-        where = ".".join(str(step) for step in item["loc"]) or "settings"
-        what = item["msg"].removeprefix("Value error, ")
-        if item["type"] == "extra_forbidden":
-            what = f"unknown setting; known here: {', '.join(_known_settings(item['loc'][:-1]))}"
-        elif item["type"] != "missing" and not isinstance(item["input"], Mapping | BaseModel):
-            what += f" (found {item['input']!r})"
-        parts.append(f"{where}: {what}")
-    return "; ".join(parts)
-
-
-def _known_settings(loc: tuple[int | str, ...]) -> list[str]:
-    section: type[BaseModel] = Settings
-    for step in loc:
-        annotation = section.model_fields[str(step)].annotation
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-            return []
-        section = annotation
-    return sorted(section.model_fields)
-
-
 def _with_resolved_paths(settings: Settings, base: Path) -> Settings:
     source = _with_resolved_source(settings.source, base)
     labels = settings.labels
     if labels.path is not None:
         labels = labels.model_copy(update={"path": _resolve(labels.path, base)})
     features = _with_resolved_model(settings.features, base)
+    monitoring = settings.monitoring
+    if monitoring.textfile is not None:
+        monitoring = monitoring.model_copy(update={"textfile": _resolve(monitoring.textfile, base)})
     resolved = {"source": source, "labels": labels, "features": features, "store": _resolve(settings.store, base)}
+    resolved["monitoring"] = monitoring
     return settings.model_copy(update=resolved)
 
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from image_assets.checks import INDEX_CHECKS, SHARD_CHECKS, VECTOR_CHECKS
-from image_assets.checks.base import IndexEvidence, ShardEvidence, SplitEvidence, VectorEvidence
+from image_assets.checks import INDEX_CHECKS, LISTING_CHECKS, SHARD_CHECKS, VECTOR_CHECKS
+from image_assets.checks.base import IndexEvidence, ListingEvidence, ShardEvidence, SplitEvidence, VectorEvidence
 from image_assets.checks.complete import complete
 from image_assets.checks.failed_fraction import failed_fraction
 from image_assets.checks.no_leakage import no_leakage
@@ -47,6 +47,10 @@ SHARDS = [
     shard(100, 90),
     shard(3, listed=9, vanished=2, segment_problems={"ab": "is gone"}),
 ]
+QUARANTINE = "`image-assets quarantine` lists them and says why."
+TRY_AGAIN = "their checks say why, and `image-assets run` tries them again."
+# A command, an option, a setting or a page: what a failed check tells a person to turn to.
+REMEDY = re.compile(r"`image-assets [a-z]|--[a-z]|\b(checks|quality|features|labels)\.[a-z_]+|data/[A-Z]+\.md")
 EIGHTY = (0.8, 0.1, 0.1)
 LEAKING = SplitEvidence({"a": (8, 1, 1), None: (50, 1, 0)}, EIGHTY, 3, 4, 1, 2)
 INDEXES = [
@@ -77,6 +81,30 @@ def test_a_verdict_names_its_check_says_one_line_and_counts(name, evidence):
     assert {type(number) for number in verdict.numbers.values()} <= {int, float}
     assert all(math.isfinite(number) for number in verdict.numbers.values())
     assert CHECKS[name](evidence, DEFAULTS) == verdict
+
+
+FAILING = {
+    "lost_fraction": ListingEvidence("/raw", 10, 9, 1),
+    "failed_fraction": shard(4, 3),
+    "complete": shard(3, listed=9),
+    "segments_readable": shard(1, segment_problems={"ab": "is gone"}),
+    "row_count": index(5, promised=6),
+    "unique_ids": index(5, ids=4),
+    "shards_present": index(1, missing=("0-of-9",)),
+    "no_leakage": INDEXES[-1],
+    "nothing_quarantined": INDEXES[-1],
+    "splits_even": INDEXES[-1],
+    "vectors_aligned": VECTORS[-1],
+    "vectors_finite": VECTORS[-1],
+}
+
+
+@pytest.mark.parametrize("name", [*LISTING_CHECKS, *CHECKS])
+def test_a_failed_check_says_the_number_and_what_would_do(name):
+    verdict = {**LISTING_CHECKS, **CHECKS}[name](FAILING[name], DEFAULTS)
+    assert not verdict.passed
+    assert re.search(r"\d", verdict.sentence)
+    assert REMEDY.search(verdict.sentence), verdict.sentence
 
 
 @pytest.mark.parametrize("name", CHECKS)
@@ -121,14 +149,15 @@ def test_failed_fraction_warns_and_stops_above_its_limits(images, failed, settin
     [
         (shard(0), DEFAULTS, "0 of 0 images failed (0.0%)."),
         (shard(100, 1), DEFAULTS, "1 of 100 images failed (1.0%): 1 truncated."),
-        (shard(50, 1), DEFAULTS, "1 of 50 images failed (2.0%): 1 truncated. More than 1%."),
-        (shard(50, 1), limits(0.005, 0.25), "1 of 50 images failed (2.0%): 1 truncated. More than 0.5%."),
+        (shard(50, 1), DEFAULTS, f"1 of 50 images failed (2.0%): 1 truncated. More than 1%: {QUARANTINE}"),
+        (shard(50, 1), limits(0.005, 0.25), f"1 of 50 images failed (2.0%): 1 truncated. More than 0.5%: {QUARANTINE}"),
         (
             shard(4, 3),
             DEFAULTS,
             (
                 "3 of 4 images failed (75.0%): 3 truncated. More than 25%: the shard was not published. "
-                "Repair or remove the files, or raise checks.failed_fraction.error."
+                "Repair or remove the files (`image-assets quarantine` lists them), or raise "
+                "checks.failed_fraction.error."
             ),
         ),
     ],
@@ -168,7 +197,7 @@ def test_complete_wants_every_listed_image_once(keys, listed, vanished, passed):
             {"b" * 64: "is gone", "a" * 64: "does not hold what was written"},
             (
                 f"0 of 2 segments are sound. Segment {'a' * 16} does not hold what was written. "
-                "The shard was not published; delete that file and run again."
+                "The shard was not published; delete that file and `image-assets run` makes it again."
             ),
         ),
     ],
@@ -232,13 +261,13 @@ def test_leaks_block_and_uneven_or_quarantined_images_are_told(check, splits, ou
 def test_a_missing_shard_warns_and_does_not_block():
     verdict = shards_present(index(5, missing=("1-of-4", "3-of-4")), DEFAULTS)
     assert (verdict.passed, verdict.blocks) == (False, False)
-    assert verdict.sentence == "2 shards are in the index. Never published: 1-of-4, 3-of-4; see their checks."
+    assert verdict.sentence == f"2 shards are in the index. Never published: 1-of-4, 3-of-4; {TRY_AGAIN}"
     assert verdict.numbers == {"shards": 2, "missing_shards": 2}
 
 
 def test_many_missing_shards_are_counted_and_eight_of_them_named():
     missing = tuple(f"{number:02d}-of-64" for number in range(9))
     verdict = shards_present(index(5, missing=missing), DEFAULTS)
-    assert "07-of-64 …; see" in verdict.sentence
+    assert "07-of-64 …; their checks" in verdict.sentence
     assert "08-of-64" not in verdict.sentence
     assert verdict.numbers["missing_shards"] == 9

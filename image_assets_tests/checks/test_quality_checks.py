@@ -69,7 +69,9 @@ def test_each_check_fails_on_something_and_its_severity_is_a_setting(name):
     section = getattr(DEFAULTS, name)
     strict = DEFAULTS.model_copy(update={name: section.model_copy(update={"severity": "error"})})
     verdicts = [QUALITY_CHECKS[name](found, strict) for found in EVIDENCE]
-    assert any(verdict.blocks for verdict in verdicts)
+    failed = [verdict.sentence for verdict in verdicts if verdict.blocks]
+    assert failed
+    assert all("`image-assets " in sentence and f"quality.{name}." in sentence for sentence in failed[:1]), failed
     assert QUALITY_CHECKS[name].__doc__
 
 

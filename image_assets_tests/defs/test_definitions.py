@@ -62,10 +62,11 @@ def dagster(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
 
 
-def test_the_sample_dataset_has_its_four_assets_and_a_running_sensor(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_sample_dataset_has_its_five_assets_and_a_running_sensor(monkeypatch: pytest.MonkeyPatch) -> None:
     defs = load(ROOT / "data/datasets", monkeypatch)
     keys = {key.to_user_string() for key in defs.resolve_asset_graph().get_all_asset_keys()}
-    assert keys == {f"photos/{name}" for name in ("raw_listing", "image_shards", "training_index", "feature_vectors")}
+    made = ("raw_listing", "image_shards", "training_index", "feature_vectors", "dataset_report")
+    assert keys == {f"photos/{name}" for name in made}
     sensor = defs.resolve_sensor_def("photos_source_sensor")
     assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
 
@@ -84,6 +85,16 @@ def test_two_datasets_have_a_group_and_a_sensor_each(project: Path, monkeypatch:
 def test_a_folder_without_settings_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match="no settings file"):
         load(tmp_path, monkeypatch)
+
+
+def test_one_wrong_file_stops_no_other_unless_that_is_asked_for(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (project / "data/datasets/wrong.yaml").write_text("name: wrong\n")
+    graph = load(project / "data/datasets", monkeypatch).resolve_asset_graph()
+    keys = {key.to_user_string() for key in graph.get_all_asset_keys()}
+    assert {"tiny/training_index", "wrong/not_loaded"} <= keys
+    monkeypatch.setenv("IMAGE_ASSETS_STRICT", "1")
+    with pytest.raises(ConfigError, match=r"wrong\.yaml: source: Field required"):
+        load(project / "data/datasets", monkeypatch)
 
 
 def test_dagster_validates_the_definitions_without_a_warning(project: Path) -> None:

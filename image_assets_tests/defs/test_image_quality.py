@@ -6,6 +6,7 @@ import dagster as dg
 
 from image_assets.checks import QUALITY_CHECKS
 from image_assets.defs.index_assets import follower_asset
+from image_assets.defs.io_manager import ImageAssetsIOManager
 from image_assets.defs.names import names_of
 from image_assets.pipeline.following import FOLLOWERS
 from image_assets.pipeline.run import run_dataset
@@ -19,8 +20,9 @@ def test_every_check_is_judged_and_one_that_fails_leaves_the_asset_materialised(
     write_image(tmp_path / "raw", "b/copy.jpg", 0)
     settings = make_settings_for(tmp_path, quality=STRICT)
     run_dataset(settings)
-    asset = follower_asset(settings, names_of(settings), "image_quality", FOLLOWERS["image_quality"])
-    result = dg.materialize([asset])
+    names = names_of(settings)
+    asset = follower_asset(settings, names, "image_quality", FOLLOWERS["image_quality"])
+    result = dg.materialize([asset], resources={names.io_manager: ImageAssetsIOManager(store=settings.store)})
     assert result.success
     (event,) = result.asset_materializations_for_node("tiny__image_quality")
     plotted = {name: event.metadata[name].value for name in ("images", "measured", "exact_duplicates", "dark_images")}

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import psutil
 import pyarrow.parquet as pq
+import pytest
 
 from image_assets.checks import INDEX_CHECKS, SHARD_CHECKS, VECTOR_CHECKS
 from image_assets.core.index import combine_data_versions
@@ -14,6 +15,13 @@ from image_assets.pipeline.detect import detect
 from image_assets.pipeline.run import run_dataset
 from image_assets_tests.defs.keys import keys_in, shard_of
 from image_assets_tests.end_to_end.dagster_dev import DagsterDev, Event
+from image_assets_tests.end_to_end.seen import (
+    a_failed_check_says_what_to_do,
+    a_shard_shows_its_pictures_and_what_failed,
+    looking,
+    the_index_says_what_it_is,
+    the_numbers_of_shards_are_plotted,
+)
 from image_assets_tests.images import image_bytes
 
 SHARDS = shard_names(4)
@@ -24,10 +32,11 @@ MAX_ATTEMPTS = 2
 BIG_IMAGES = 200
 
 
-def test_dagster_dev_follows_the_folder(tmp_path: Path) -> None:
+def test_dagster_dev_follows_the_folder(tmp_path: Path, subtests: pytest.Subtests) -> None:
     project = DagsterDev(
         tmp_path,
         "tiny",
+        owners=["team:tests"],
         num_shards=4,
         image={"width_px": 16, "height_px": 16},
         features={"extractor": "colour-moments"},
@@ -42,6 +51,8 @@ def test_dagster_dev_follows_the_folder(tmp_path: Path) -> None:
         a_corrupt_image_warns_and_leaves_the_index(dev)
         # Dagster looks at a backfill every 30 s, so other things are seen meanwhile.
         backfill = dev.launch_backfill(["image_shards", *ASSEMBLED], BACKFILLED)
+        with subtests.test("in a browser"):
+            a_person_sees_it(dev)
         a_rotten_shard_keeps_its_last_good_state_until_it_is_repaired(dev)
         the_backfill_has_one_run_a_range(dev, backfill)
         a_range_asked_for_by_hand_is_one_run(dev)
@@ -106,6 +117,14 @@ def a_corrupt_image_warns_and_leaves_the_index(dev: DagsterDev) -> None:
     assert dev.check_partitions("image_shards", "failed_fraction")["failed"] == [shard]
     assert "a/4.jpg" not in index_keys(dev)
     assert "truncated" in dev.events("image_shards", shard)[0].metadata["failed_now"]
+
+
+def a_person_sees_it(dev: DagsterDev) -> None:
+    with looking(dev) as page:
+        a_shard_shows_its_pictures_and_what_failed(dev, page, shard_of("a/4.jpg"), "a/4.jpg")
+        the_numbers_of_shards_are_plotted(dev, page)
+        the_index_says_what_it_is(dev, page)
+        a_failed_check_says_what_to_do(dev, page)
 
 
 def a_rotten_shard_keeps_its_last_good_state_until_it_is_repaired(dev: DagsterDev) -> None:
