@@ -2,4 +2,4 @@
 
 from image_assets.cli import main
 
-main()
+main(prog_name="image-assets")

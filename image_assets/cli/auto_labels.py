@@ -2,27 +2,30 @@
 
 from typing import Any
 
-import click
-
-from image_assets.cli.options import dataset_options, json_option, settings_from
+from image_assets.cli.help import command
+from image_assets.cli.options import dataset_options, json_option, settings_from, wants_progress
 from image_assets.cli.program import show, show_table
+from image_assets.cli.progress import drawn_progress
 
 
-@click.command("auto-labels")
+@command("auto-labels")
 @dataset_options
 @json_option
 def auto_labels(as_json: bool, **options: Any) -> None:
-    """List the images without a label, and what they seem to be: to ImageNet's classifier, and by their neighbours.
+    """Say what the images without a label seem to be.
 
-    `auto_labels.parquet` in the store then says it of every row of the index. Labels of people are never changed.
+    Two witnesses: ImageNet's classifier, and the most similar images that have a label. `auto_labels.parquet` in the
+    store then says it of every row of the index. Labels of people are never changed. For a look before you send images
+    to a labelling platform; with the setting auto_labels.enabled every run does it.
 
     \b
-    image-assets auto-labels --input ~/photos
-    image-assets auto-labels --config shop.yaml --json
+    image-assets auto-labels
+    image-assets auto-labels --input ~/photos --json
     """
     from image_assets.pipeline.auto_labels import auto_labels_summary
 
-    summary = auto_labels_summary(settings_from(options))
+    with drawn_progress(shown=wants_progress(as_json=as_json)):
+        summary = auto_labels_summary(settings_from(options))
     if as_json:
         show(summary, as_json=True)
         return

@@ -6,27 +6,29 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from image_assets.cli.help import command
 from image_assets.cli.options import json_option
-from image_assets.cli.program import EXIT_PARTIAL, show
+from image_assets.cli.program import EXIT_PARTIAL, say, show
 
 if TYPE_CHECKING:
     from image_assets.settings import Settings
 
 
-@click.command()
+@command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option("--config", metavar="YAML", help="Settings that say how outputs are made [default: 224 x 224 JPEG].")
 @click.option("--preset", metavar="NAME", help="Settings to start from: zenml-tutorial or remux.")
 @click.option("--preview", metavar="PNG", help="Write the exact pixels of the output there (one FILE).")
 @json_option
 def inspect(files: tuple[str, ...], preview: str | None, as_json: bool, **options: Any) -> None:
-    """Say what the platform sees in files: format, size, orientation, profile, EXIF, verdict and reason.
+    """Say what the platform sees in single files, and why one has no output.
+
+    Format, size, orientation, profile, EXIF, verdict and reason; with --preview the very pixels that a run would make.
+    No dataset is needed, and none is touched. Exit code 3: some of the files have no output.
 
     \b
-    image-assets inspect odd.jpg
-    image-assets inspect --preset remux --preview out.png photo.tif
-
-    Exit code 0: every file has an output, 3: some have none.
+    image-assets inspect data/photos/*/*.jpg
+    image-assets inspect --preview out.png data/photos/shirt/005d3a4d-b8cc-4f14-a288-8065ab797974.jpg
     """
     from image_assets.pipeline.inspection import inspect_summary
 
@@ -36,7 +38,7 @@ def inspect(files: tuple[str, ...], preview: str | None, as_json: bool, **option
     else:
         for number, report in enumerate(summary["files"]):
             if number:
-                click.echo()
+                say()
             output = report.pop("output", None) or {}
             show({**report, **{f"output_{name}": value for name, value in output.items()}}, as_json=False)
     sys.exit(EXIT_PARTIAL if any(report["verdict"] != "ok" for report in summary["files"]) else 0)

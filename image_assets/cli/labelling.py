@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from image_assets.cli.help import TeachingGroup
 from image_assets.cli.options import dataset_options, json_option, settings_from
 from image_assets.cli.program import show
 
@@ -15,9 +16,16 @@ _platform_option = click.option(
 _project_option = click.option("--project", metavar="NAME", help="Its name there [default: the dataset's name].")
 
 
-@click.group()
+@click.group(cls=TeachingGroup)
 def labels() -> None:
-    """Send images to a labelling platform and take the labels back, by content: renames and moves do not matter."""
+    """Send images to a labelling platform, and take the labels back.
+
+    Labels come back by content: renames and moves do not matter. CVAT, COCO, Label Studio and Labelbox are spoken.
+
+    \b
+    image-assets labels export --platform cvat --out to_label
+    image-assets labels import --platform cvat annotations.xml
+    """
 
 
 @labels.command("export")
@@ -37,11 +45,13 @@ def labels() -> None:
 @click.option("--url", default="", metavar="URL", help="Where the platform finds the folder that images/ lies in.")
 @json_option
 def export_labels(as_json: bool, **options: Any) -> None:
-    """Write the images that the project was not sent yet as its next batch, with what is said of them so far.
+    """Write the next batch of images for a labelling platform.
+
+    Those that the project was not sent yet, with what is said of them so far. By default only images without a label.
 
     \b
-    image-assets labels export --config shop.yaml --platform cvat --out ~/to_label --labels shirt,shoe
-    image-assets labels export --platform label-studio --only all --out ~/to_label --json
+    image-assets labels export --platform cvat --out to_label --labels shirt,shoe
+    image-assets labels export --platform label-studio --only all --out to_label --json
     """
     from image_assets.pipeline.label_export import LabelExport
     from image_assets.pipeline.labelling import export_summary, label_names
@@ -74,10 +84,12 @@ def export_labels(as_json: bool, **options: Any) -> None:
 @click.option("--skip-problems", is_flag=True, help="Leave out tasks that cannot be taken, instead of taking none.")
 @json_option
 def import_labels(as_json: bool, **options: Any) -> None:
-    """Keep what people said of the images in FILE, an export of the platform; no image is decoded for it.
+    """Keep what people said of the images in FILE, an export of the platform.
+
+    No image is decoded for it, and importing the same again changes nothing. The labels are in the next index: `run`.
 
     \b
-    image-assets labels import --config shop.yaml --platform cvat annotations.xml
+    image-assets labels import --platform cvat annotations.xml
     image-assets labels import --platform label-studio project-1-at-2026-01-01.json
     """
     from image_assets.pipeline.label_import import LabelImport

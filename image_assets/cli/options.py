@@ -1,63 +1,145 @@
 """Options that commands share, and the settings that they name."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from image_assets.cli.completing import complete_config, complete_words
+from image_assets.cli.help import DATASET, INSTEAD, TELLING, option
+from image_assets.cli.program import QUIET, is_quiet
 from image_assets.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from image_assets.settings import Settings
 
-SAMPLE_SETTINGS = Path("data/datasets/photos.yaml")
+DATASETS = Path("data/datasets")
+SAMPLE_SETTINGS = DATASETS / "photos.yaml"
+_KINDS = ("auto", "folder", "archives", "tables", "huggingface", "urls", "bucket")
+_ENGINES = ("auto", "inline", "local", "ray", "dask", "spark")
 
 
 def dataset_options(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options that say which dataset, and what of its settings to override."""
     options = [
-        click.option("--input", "input_dir", metavar="PLACE",
-                     help="Raw images: folder, bucket, archive, table or list of URLs."),
-        click.option("--kind", metavar="KIND",
-                     help="What --input is, where it does not show: folder, archives, tables, huggingface, urls."),
-        click.option("--config", metavar="YAML", help=f"Settings file [default without --input: {SAMPLE_SETTINGS}]."),
-        click.option("--store", metavar="URL", help="Folder or URL where everything is kept."),
-        click.option("--preset", metavar="NAME", help="Settings to start from: zenml-tutorial or remux."),
-        click.option("--image-size", "--image_size", type=int, metavar="PX", help="Output width and height."),
-        click.option("--augment", is_flag=False, flag_value="true", metavar="[BOOL]",
-                     help="One augmented variant of every image beside the plain one (more: augment.variants)."),
-        click.option("--features", metavar="NAME", help="Feature extractor, or none."),
-        click.option("--shards", type=int, metavar="N", help="Number of shards."),
-        click.option("--workers", type=int, metavar="N", help="Worker processes; 0: none."),
-        click.option("--engine", metavar="NAME|ADDRESS", help="auto, inline, local, ray, dask, spark, or a cluster's "
-                     "address: ray://head:10001, tcp://scheduler:8786, spark://master:7077."),
+        option("--config", metavar="YAML|NAME", section=DATASET, shell_complete=complete_config,
+               help=f"Settings file, or the name of one in {DATASETS}/ [default: the one there, or photos.yaml]."),
+        option("--input", "input_dir", metavar="PLACE", section=DATASET, type=click.Path(),
+               help="Instead of a settings file: a folder, bucket, archive, table or list of URLs."),
+        option("--kind", metavar="KIND", section=DATASET, shell_complete=complete_words(*_KINDS),
+               help="What --input is, where it does not show: folder, archives, tables, huggingface, urls."),
+        option("--store", metavar="URL", section=DATASET, type=click.Path(),
+               help="Folder or URL where everything is kept."),
+        option("--preset", metavar="NAME", section=INSTEAD, shell_complete=complete_words("zenml-tutorial", "remux"),
+               help="Settings to start from: zenml-tutorial or remux."),
+        option("--image-size", "--image_size", type=int, metavar="PX", section=INSTEAD,
+               help="Output width and height."),
+        option("--augment", is_flag=False, flag_value="true", metavar="[BOOL]", section=INSTEAD,
+               help="One augmented variant of every image beside the plain one (more: augment.variants)."),
+        option("--features", metavar="NAME", section=INSTEAD, help="Feature extractor, or none.",
+               shell_complete=complete_words("none", "efficientnet-lite0", "colour-moments")),
+        option("--shards", type=int, metavar="N", section=INSTEAD, help="Number of shards."),
+        option("--workers", type=int, metavar="N", section=INSTEAD, help="Worker processes; 0: none."),
+        option("--engine", metavar="NAME|ADDRESS", section=INSTEAD, shell_complete=complete_words(*_ENGINES),
+               help="auto, inline, local, ray, dask, spark, or a cluster's address: ray://head:10001, "
+               "tcp://scheduler:8786, spark://master:7077."),
     ]  # fmt: skip
-    for option in reversed(options):
-        command = option(command)
+    for decorate in reversed(options):
+        command = decorate(command)
     return command
 
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout, nothing else.")
-deletes_option = click.option(
-    "--allow-deletes", is_flag=True, help="Confirm that an empty or much smaller source is meant."
-)
+def output_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add --quiet and --color, for a command that prints in a way of its own."""
+    options = [
+        option("-q", "--quiet", is_flag=True, expose_value=False, callback=_keep_quiet, section=TELLING,
+               help="Print nothing but errors, and what --json prints; the exit code says the rest."),
+        option("--color/--no-color", default=None, expose_value=False, callback=_choose_colour, section=TELLING,
+               help="Colours [default: on a terminal, unless NO_COLOR is set]."),
+    ]  # fmt: skip
+    for decorate in reversed(options):
+        command = decorate(command)
+    return command
+
+
+def json_option(command: Callable[..., None]) -> Callable[..., None]:
+    """Add --json, --quiet and --color."""
+    told = "Print one JSON object on stdout, nothing else."
+    return option("--json", "as_json", is_flag=True, section=TELLING, help=told)(output_options(command))
+
+
+deletes_option = option("--allow-deletes", is_flag=True, help="Confirm that an empty or much smaller source is meant.")
+
+
+def wants_progress(*, as_json: bool) -> bool:
+    """Return whether progress is to be shown on stderr."""
+    return not as_json and not is_quiet()
 
 
 def settings_from(options: dict[str, Any]) -> "Settings":
-    """Return the settings that the options name: a file's, a bare place's, or the sample dataset's."""
+    """Return the settings that the options name: a file's, a bare place's, or those of the one dataset here."""
     # Imported where they are used, as everywhere in the program: its help must not wait for them.
     from image_assets.settings import load_settings
 
     overrides = _overrides(options)
+    config = settings_file_of(options)
+    return load_settings(config, overrides) if config is not None else _settings_of_place(options, overrides)
+
+
+def settings_file_of(options: dict[str, Any]) -> Path | None:
+    """Return the settings file that the options name, None where they name a bare place."""
     config = options["config"]
-    if config is None and options["input_dir"] is None:
-        if not SAMPLE_SETTINGS.exists():
-            raise ConfigError(f"no --input and no --config given, and there is no {SAMPLE_SETTINGS} here; give one")
-        config = str(SAMPLE_SETTINGS)
-    if config is not None:
-        return load_settings(Path(config), overrides)
-    return _settings_of_place(options, overrides)
+    if config is None:
+        return _only_settings_file() if options["input_dir"] is None else None
+    # A word is the name of a dataset, where no file is called so.
+    named = [datasets_folder() / f"{config}{suffix}" for suffix in (".yaml", ".yml")]
+    is_word = Path(config).name == config and not Path(config).suffix and not Path(config).is_file()
+    found = next((path for path in named if is_word and path.exists()), Path(config))
+    if is_word and found == Path(config) and not found.exists():
+        there = ", ".join(path.stem for path in settings_files_here()) or "none"
+        raise ConfigError(f"{config!r} is no settings file, and no dataset in {datasets_folder()}/ (there: {there})")
+    return found
+
+
+def datasets_folder() -> Path:
+    """Return the folder whose settings files are the datasets of this place, as Dagster has it."""
+    return Path(os.environ.get("IMAGE_ASSETS_DATASETS", DATASETS))
+
+
+def settings_files_here() -> list[Path]:
+    """Return the settings files of this place, in order of their names."""
+    # The rule of settings.datasets, without its imports: this is asked while a command line is typed.
+    found = (path for path in datasets_folder().glob("*") if path.suffix in {".yaml", ".yml"})
+    return sorted(path for path in found if not path.name.startswith((".", "#")))
+
+
+def _only_settings_file() -> Path:
+    found, folder = settings_files_here(), datasets_folder()
+    sample = [path for path in found if path.name == SAMPLE_SETTINGS.name]
+    if len(found) == 1 or sample:
+        return (sample or found)[0]
+    if not found:
+        raise ConfigError(
+            f"no --input and no --config given, and there is no settings file in {folder}/; give --input FOLDER, "
+            "or write a settings file for your pictures first: image-assets init FOLDER"
+        )
+    raise ConfigError(
+        f"no --input and no --config given, and {folder}/ has {len(found)} settings files; give one with --config: "
+        f"{', '.join(path.stem for path in found)}"
+    )
+
+
+def _keep_quiet(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    # Before or behind the command.
+    ctx.meta[QUIET] = value or bool(ctx.meta.get(QUIET))
+
+
+def _choose_colour(ctx: click.Context, _: click.Parameter, value: bool | None) -> None:
+    if value is not None:
+        # The error line is printed by the program itself.
+        ctx.find_root().color = ctx.color = value
 
 
 def _settings_of_place(options: dict[str, Any], overrides: dict[str, Any]) -> "Settings":
@@ -67,6 +149,7 @@ def _settings_of_place(options: dict[str, Any], overrides: dict[str, Any]) -> "S
 
     place = _absolute(options["input_dir"]) or ""
     if not is_url(place):
+        refuse_unprintable(place)
         if not Path(place).exists():
             raise ConfigError(f"--input {options['input_dir']} does not exist; correct it")
         if not Path(place).is_dir() and kind_of(SourceSettings(path=place, kind=options["kind"] or "auto")) == "folder":
@@ -81,6 +164,18 @@ def _settings_of_place(options: dict[str, Any], overrides: dict[str, Any]) -> "S
         # No file says how many shards it has, so its store does.
         settings = with_shards(settings, stored_num_shards(settings))
     return settings
+
+
+def refuse_unprintable(path: str) -> None:
+    """Accept a path that is text; settings, JSON and Parquet can hold no other.
+
+    Raises:
+        ConfigError: some of its bytes are no UTF-8.
+    """
+    try:
+        path.encode()
+    except UnicodeEncodeError as error:
+        raise ConfigError(f"the name {path!r} is no UTF-8; rename the folder") from error
 
 
 def _overrides(options: dict[str, Any]) -> dict[str, Any]:

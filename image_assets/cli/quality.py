@@ -5,30 +5,33 @@ from typing import Any
 
 import click
 
-from image_assets.cli.options import dataset_options, json_option, settings_from
-from image_assets.cli.program import EXIT_FAILURE, show, show_table
+from image_assets.cli.help import command
+from image_assets.cli.options import dataset_options, json_option, settings_from, wants_progress
+from image_assets.cli.program import EXIT_FAILURE, say, show, show_table
+from image_assets.cli.progress import drawn_progress
 
 
-@click.command()
+@command()
 @dataset_options
 @click.option("--worst", type=click.IntRange(0, 1000), default=5, metavar="N", help="Name so many images of each kind.")
 @json_option
 def quality(worst: int, as_json: bool, **options: Any) -> None:
-    """Measure the images of the newest index, judge them, and name the worst ones.
+    """Measure the images, judge them, and name the worst.
 
-    What is new since the last time is measured; `image_quality.parquet` in the store then says of every row of the
-    index what was measured and what is wrong with it, and `dataset_statistics.parquet` what there is of everything.
-    When a check fails is a setting (quality.CHECK); quality.enabled does the same with every run.
+    Dark, blurred, odd and repeated images, unequal labels, drift since the last snapshot. What is new since the
+    last time is measured; `image_quality.parquet` in the store then says of every row of the index what was
+    measured and what is wrong with it, and `dataset_statistics.parquet` what there is of everything. When a check
+    fails is a setting (quality.CHECK); quality.enabled does the same with every run. Exit code 1: a check fails
+    whose severity is error (quality.CHECK.severity).
 
     \b
-    image-assets quality --input ~/photos
-    image-assets quality --config shop.yaml --json
-
-    Exit code 1 when a check fails whose severity is error (quality.CHECK.severity).
+    image-assets quality
+    image-assets quality --worst 1 --json
     """
     from image_assets.pipeline.quality_summary import quality_summary
 
-    summary = quality_summary(settings_from(options), worst=worst)
+    with drawn_progress(shown=wants_progress(as_json=as_json)):
+        summary = quality_summary(settings_from(options), worst=worst)
     if as_json:
         show(summary, as_json=True)
     else:
@@ -41,7 +44,7 @@ def _show_for_people(summary: dict[str, Any]) -> None:
     show_table(summary["checks"], ["check", "outcome", "sentence"])
     channels = {name: [f"{value:.4f}" for value in summary[f"channel_{name}"]] for name in ("mean", "std")}
     if channels["mean"]:
-        click.echo()
+        say()
         show({f"channel {name} (0-1)": values for name, values in channels.items()}, as_json=False)
     rows = [
         {"issue": issue, "value": f"{measure:g} {unit}", "key": image["key"]}
@@ -50,5 +53,5 @@ def _show_for_people(summary: dict[str, Any]) -> None:
         for unit, measure in list(image.items())[1:]
     ]
     if rows:
-        click.echo()
+        say()
         show_table(rows, ["issue", "value", "key"])

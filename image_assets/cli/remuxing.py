@@ -5,13 +5,13 @@ from typing import Any
 
 import click
 
-from image_assets.cli.options import json_option
-from image_assets.cli.program import show
+from image_assets.cli.help import command
+from image_assets.cli.options import json_option, wants_progress
+from image_assets.cli.program import EXIT_INTERRUPTED, show
+from image_assets.cli.progress import drawn_progress
 
-EXIT_INTERRUPTED = 130
 
-
-@click.command()
+@command()
 @click.option(
     "--dataset",
     required=True,
@@ -19,7 +19,7 @@ EXIT_INTERRUPTED = 130
     help="Folder in Hugging Face layout, a Parquet or Arrow file, or an id (owner/name) on the hub.",
 )
 @click.option("--subset", metavar="NAME", help="Subset (configuration) of the dataset.")
-@click.option("--split", default="train", show_default=True, metavar="EXPR", help="train, train[:10%], train+test …")
+@click.option("--split", default="train", show_default=True, metavar="EXPR", help="train, train[:10%], train+test.")
 @click.option("--out-dir", required=True, metavar="DIR", help="New or empty folder for the parts.")
 @click.option(
     "--batch-size",
@@ -58,17 +58,17 @@ EXIT_INTERRUPTED = 130
 @click.option("--resume", is_flag=True, help="Go on with the remux that is in --out-dir.")
 @json_option
 def remux(as_json: bool, out_dir: str, extra_cols: str | None, **options: Any) -> None:
-    """Preprocess a Hugging Face dataset into Parquet parts that `load_dataset` reads, in bounded memory.
+    """Preprocess a Hugging Face dataset into Parquet parts.
 
-    Every image is cropped at random (70-100 % of its area), resized to 256 px and sharpened; the draws depend on the
-    seed and the image alone. A bad image becomes a row of quarantine.parquet. Interrupted anywhere, --resume goes on.
+    `load_dataset` reads them, and memory is bounded. There is no dataset of the platform in this, nor Dagster.
+    Every image is cropped at random (70-100 % of its area), resized to 256 px and sharpened; the draws depend on
+    the seed and the image alone. A bad image becomes a row of quarantine.parquet. Interrupted anywhere, --resume
+    goes on.
 
     \b
     image-assets remux --dataset ./places --split train --out-dir places-256
     image-assets remux --dataset big.parquet --out-dir big-256 --num-workers 8 --resume
     image-assets remux --dataset owner/name --subset small --function my_module:augment --out-dir out
-
-    Exit code 0: done, 1: failure, 2: usage, 130: interrupted.
     """
     try:
         from image_assets.pipeline.remux.options import RemuxOptions
@@ -76,7 +76,8 @@ def remux(as_json: bool, out_dir: str, extra_cols: str | None, **options: Any) -
 
         extra = None if extra_cols is None else tuple(name.strip() for name in extra_cols.split(",") if name.strip())
         wanted = RemuxOptions(out_dir=Path(out_dir).expanduser(), extra_cols=extra, **options)
-        summary = remux_summary(wanted, progress=not as_json)
+        with drawn_progress(shown=wants_progress(as_json=as_json)):
+            summary = remux_summary(wanted)
     except KeyboardInterrupt:
         click.echo(f"image-assets: interrupted; go on with --resume and --out-dir {out_dir}", err=True)
         click.get_current_context().exit(EXIT_INTERRUPTED)

@@ -5,29 +5,31 @@ from typing import Any
 
 import click
 
+from image_assets.cli.help import command
 from image_assets.cli.options import dataset_options, json_option, settings_from
-from image_assets.cli.program import show
+from image_assets.cli.program import say, show
 from image_assets.core.errors import ConfigError
 
 
-@click.command()
+@command()
 @dataset_options
 @click.option("--fraction", type=float, required=True, metavar="0-1", help="How much of the dataset; 0.1 is a tenth.")
 @click.option("--out", metavar="FILE_OR_DIR", help="Where to write it, as --output of `run`; .txt: its keys alone.")
-@click.option("--format", "format_name", metavar="NAME", help="Format of --out, where no suffix says it: files, …")
+@click.option("--format", "format_name", metavar="NAME", help="Format of --out, where no suffix says it: files")
 @click.option("--image-array", is_flag=True, help="Put pixels into a CSV, JSON or Parquet --out.")
 @json_option
 def sample(
     fraction: float, out: str | None, format_name: str | None, image_array: bool, as_json: bool, **options: Any
 ) -> None:
-    """Write a stable sample of the published dataset, or print its keys.
+    """Write a stable sample of the dataset, or print its keys.
 
     What is in it is told from the bytes of each image alone: it stays in as the dataset grows, and a larger sample has
     all of a smaller one. Copies and variants of an image are in it together.
 
     \b
-    image-assets sample --fraction 0.1 --out tenth.tar
-    image-assets sample --fraction 0.01 --out keys.txt --config shop.yaml
+    image-assets sample --fraction 0.1                  # the keys, one a line
+    image-assets sample --fraction 0.5 --out half.tar
+    image-assets sample --fraction 0.5 --out keys.txt
     """
     from image_assets.formats.base import ExportOptions
     from image_assets.pipeline.export_size import size_note
@@ -53,18 +55,19 @@ def sample(
     show({**report, "output": [str(path) for path in report["output"]]}, as_json=as_json)
 
 
-@click.command()
+@command()
 @dataset_options
 @click.option("--fraction", type=float, default=1.0, metavar="0-1", help="Of a stable sample of this size [1: all].")
 @json_option
 def analyze(fraction: float, as_json: bool, **options: Any) -> None:
-    """Print a short report: counts, labels, sizes, aspect ratios, formats, why images failed, brightness.
+    """Print a short report: counts, labels, sizes, formats, failures.
 
-    Brightness and the like are there when `image-assets quality` has measured the newest state.
+    What is there of the newest state, without measuring anything. Brightness and the like are there when
+    `image-assets quality` has measured the newest state.
 
     \b
-    image-assets analyze --input ~/photos
-    image-assets analyze --fraction 0.1 --config shop.yaml --json
+    image-assets analyze
+    image-assets analyze --fraction 0.5 --json
     """
     from image_assets.pipeline.analysis import analyze_dataset
 
@@ -74,7 +77,7 @@ def analyze(fraction: float, as_json: bool, **options: Any) -> None:
 
 def _print(keys: list[str]) -> None:
     for key in keys:
-        click.echo(key)
+        say(key)
 
 
 def _in_words(value: Any) -> Any:

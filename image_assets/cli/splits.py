@@ -2,24 +2,23 @@
 
 from typing import Any
 
-import click
-
+from image_assets.cli.help import command
 from image_assets.cli.options import dataset_options, json_option, settings_from
-from image_assets.cli.program import show, show_table
+from image_assets.cli.program import say, show, show_table
 
 
-@click.command()
+@command()
 @dataset_options
 @json_option
 def splits(as_json: bool, **options: Any) -> None:
-    """Say how many images of each label train and measure, and which are quarantined.
+    """Say how many images of each label train and measure.
 
     Splits are made with each new index (setting splits.method). Duplicates are never in two of them, and no image
     changes sides: what ties train to val or test together is kept out of both until the tie is gone.
 
     \b
-    image-assets splits --config shop.yaml
-    image-assets splits --config shop.yaml --json
+    image-assets splits
+    image-assets splits --json
     """
     from image_assets.pipeline.split_report import splits_summary
 
@@ -30,5 +29,5 @@ def splits(as_json: bool, **options: Any) -> None:
     lists = {name: summary.pop(name) for name in ("labels", "quarantined")}
     show(summary, as_json=False)
     for rows in filter(None, lists.values()):
-        click.echo()
+        say()
         show_table(rows, list(rows[0]))

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from image_assets.cli.options import dataset_options, settings_from
+from image_assets.cli.help import command
+from image_assets.cli.options import dataset_options, output_options, settings_from
 from image_assets.cli.program import show_table
 from image_assets.core.errors import ConfigError
 
@@ -21,22 +22,24 @@ if TYPE_CHECKING:
 _SHOWN_AT_ONCE = 1000
 
 
-@click.command()
+@command()
 @click.argument("query", required=False)
 @dataset_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object: columns, and rows as arrays.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV with a header.")
 @click.option("--write-views", metavar="FILE.sql", help="Write a file that makes the tables views in any DuckDB.")
+@output_options
 def sql(query: str | None, as_json: bool, as_csv: bool, write_views: str | None, **options: Any) -> None:
-    """Ask the store with SQL (DuckDB). Nothing but its tables can be read, and nothing written.
+    """Ask the store with SQL (DuckDB).
 
-    Tables: images, manifests (also of images that failed, with the reason), vectors, duplicates, check_results,
-    snapshots, and whatever else was made of the newest index; `show tables` says which, `describe images` the columns.
+    Nothing but its tables can be read, and nothing written. Tables: images, manifests (also of images that failed,
+    with the reason), vectors, duplicates, check_results, snapshots, and whatever else was made of the newest index;
+    `show tables` says which, `describe images` the columns.
 
     \b
     image-assets sql "select label, count(*) from images group by 1"
     image-assets sql "select reason, count(*) from manifests where status = 'failed' group by 1" --csv
-    image-assets sql --write-views views.sql --config shop.yaml      # then: duckdb -init views.sql
+    image-assets sql --write-views views.sql            # then: duckdb -init views.sql
     """
     from image_assets.pipeline.warehouse import asking
     from image_assets.pipeline.warehouse_views import views_script

@@ -29,7 +29,7 @@ from image_assets.storage.auto_labels import (
     publish_auto_labels,
     read_auto_labels_head,
 )
-from image_assets.storage.identity import open_store
+from image_assets.storage.identity import open_made_store
 from image_assets.storage.indexes import iter_index, newest_index_head
 from image_assets.storage.locks import in_use
 from image_assets.storage.store import Store
@@ -88,11 +88,12 @@ def build_auto_labels(settings: Settings) -> AutoLabelsReport:
             f"auto_labels.methods has imagenet, which needs features.extractor {_IMAGENET_EXTRACTOR}, not "
             f"{settings.features.extractor}; set auto_labels.methods: [neighbours]"
         )
-    with in_use(store := open_store(settings)):
+    with in_use(store := open_made_store(settings)):
         index, vectors = newest_index_head(store), read_vector_head(store)
         if index is None or vectors is None or not vectors_follow(vectors, index):
             raise DatasetError(
-                "there are no feature vectors of the newest index; materialize feature_vectors first "
+                "there are no feature vectors of the newest index; `image-assets run` makes them "
+                "(in Dagster: materialize feature_vectors first) "
                 f"(features.extractor is {settings.features.extractor})"
             )
         before = read_auto_labels_head(store)
@@ -115,7 +116,7 @@ def auto_labels_summary(settings: Settings) -> dict[str, Any]:
         ImageAssetsError: as :func:`build_auto_labels`; or another run published other images meanwhile.
     """
     head = build_auto_labels(settings).head
-    with in_use(store := open_store(settings)):
+    with in_use(store := open_made_store(settings)):
         images = list(_unlabelled(store, head))
         if read_auto_labels_head(store) != head:
             raise DatasetError("another run published an index meanwhile; ask again")

@@ -16,7 +16,7 @@ from image_assets.core.perceptual import METHOD
 from image_assets.pipeline.grouping import Grouped, group_outputs, image_of_row
 from image_assets.pipeline.new_contents import outputs_of_index
 from image_assets.settings import Settings
-from image_assets.storage.identity import open_store
+from image_assets.storage.identity import open_made_store
 from image_assets.storage.indexes import iter_index, newest_index_head
 from image_assets.storage.locks import in_use
 from image_assets.storage.perceptual import (
@@ -74,10 +74,13 @@ def build_duplicates(settings: Settings) -> DuplicatesReport:
         StoreError: the store does not answer or a file is damaged.
     """
     distance_bits = settings.duplicates.distance_bits
-    with in_use(store := open_store(settings)):
+    with in_use(store := open_made_store(settings)):
         index = newest_index_head(store)
         if index is None:
-            raise DatasetError("there is no index to find duplicates in; materialize training_index first")
+            raise DatasetError(
+                "there is no index to find duplicates in; `image-assets run` makes one "
+                "(in Dagster: materialize training_index)"
+            )
         before = read_duplicates_head(store)
         if before is not None and _follows(before, index, distance_bits):
             return DuplicatesReport(before, 0, published=False)
@@ -108,7 +111,7 @@ def duplicates_summary(settings: Settings) -> dict[str, Any]:
     """
     head = build_duplicates(settings).head
     groups: dict[str, list[dict[str, Any]]] = {}
-    with in_use(store := open_store(settings)):
+    with in_use(store := open_made_store(settings)):
         for row in _grouped_rows(store, head):
             groups.setdefault(row.pop("group"), []).append(row)
         if read_duplicates_head(store) != head:

@@ -23,11 +23,12 @@ from image_assets.features import build_extractor, quick_digest, vectors_digest
 from image_assets.features.base import Extractor
 from image_assets.pipeline.far_pixels import PackedRows, cluster_for, results_of
 from image_assets.pipeline.pixels import stored_pixels
+from image_assets.pipeline.progress import Stage, stage
 from image_assets.pipeline.tasks import unpacked
 from image_assets.settings import Settings
 from image_assets.settings.features import FeatureSettings
 from image_assets.storage import layout
-from image_assets.storage.identity import open_store
+from image_assets.storage.identity import open_made_store
 from image_assets.storage.indexes import iter_index, newest_index_head, read_index_head
 from image_assets.storage.locks import in_use
 from image_assets.storage.store import Store
@@ -100,7 +101,7 @@ def build_vectors(settings: Settings, *, rejudge: bool = True) -> VectorReport:
     """
     if settings.features.extractor == "none":
         raise DatasetError("the settings want no feature vectors (features.extractor: none)")
-    with in_use(store := open_store(settings)):
+    with in_use(store := open_made_store(settings)):
         report = _bring_up_to_date(settings, store, rejudge=rejudge)
         return replace(report, files=follow_vectors(store, settings.features.files))
 
@@ -108,7 +109,10 @@ def build_vectors(settings: Settings, *, rejudge: bool = True) -> VectorReport:
 def _bring_up_to_date(settings: Settings, store: Store, *, rejudge: bool) -> VectorReport:
     index = newest_index_head(store)
     if index is None:
-        raise DatasetError("there is no index to make vectors for; materialize training_index first")
+        raise DatasetError(
+            "there is no index to make vectors for; `image-assets run` makes one "
+            "(in Dagster: materialize training_index)"
+        )
     before = read_vector_head(store)
     if not rejudge and before is not None and _follows(before, index) and _seems_made_by(settings.features, before):
         return VectorReport(before, 0, (), published=False)
@@ -185,7 +189,11 @@ def _embed_missing(settings: Settings, store: Store, extractor: Extractor, head:
         with cluster:
             counts: Iterator[int] = results_of(cluster, FarEmbedding(settings, index.recipe_id, head), chunks)
             return sum(counts)
-    return sum(_embed_chunk(store, index.recipe_id, (extractor, head), rows) for rows in chunks)
+    embedded = 0
+    with stage("feature vectors", "images", total=lambda: _count(_missing_rows(store, index, known))) as told:
+        for rows in chunks:
+            embedded += _embed_chunk(store, index.recipe_id, (extractor, head), rows, _told_in(told))
+    return embedded
 
 
 def _missing_rows(store: Store, index: IndexHead, known: VectorChunks) -> Iterator[pa.Table]:
@@ -218,6 +226,10 @@ def _embed_chunk(
         vectors.append(as_kept(extractor.embed(as_rgb(pixels)), head))
     write_chunk(store, head.extractor_digest, rows["output_sha256"].to_pylist(), np.concatenate(vectors))
     return len(rows)
+
+
+def _told_in(told: Stage) -> Beat:
+    return lambda _: told.advance(_BATCH_IMAGES)
 
 
 def _count(pieces: Iterable[pa.Table]) -> int:

@@ -1,14 +1,17 @@
 """Writing a published dataset as the files users want: on request, and beside each new index."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from image_assets.core.errors import ConfigError, DatasetError, StoreError
 from image_assets.formats import FORMATS, find_format, format_for_path
-from image_assets.formats.base import ExportOptions, Format, SampleStream
+from image_assets.formats.base import Batch, EncodedBatch, ExportOptions, Format, SampleStream
+from image_assets.pipeline.progress import Stage, stage
 from image_assets.pipeline.reading import Dataset, open_dataset
 from image_assets.pipeline.sample_streams import sample_stream
 from image_assets.settings import Settings, is_url
@@ -100,7 +103,24 @@ def export_file(store_url: str, format_name: str, target: Path, options: ExportO
     with open_dataset(store_url) as dataset:
         if options.normalization == "dataset":
             options = replace(options, channels=dataset.channel_statistics())
-        kind.write(sample_stream(dataset), target, options)
+        with stage(f"write {target.name}", "rows", total=len(dataset)) as told:
+            kind.write(_counted(sample_stream(dataset), told), target, options)
+
+
+def _counted(samples: SampleStream, told: Stage) -> SampleStream:
+    """Return the same samples; the rows whose pixels are given out count as done."""
+
+    def batches(with_images: bool) -> Iterator[Batch]:
+        for batch in samples.batches(with_images):
+            yield batch
+            told.advance(batch.rows.num_rows if with_images else 0)
+
+    def encoded(only: Callable[[pa.Table], pa.Table] | None = None, /) -> Iterator[EncodedBatch]:
+        for batch in samples.encoded(only):
+            yield batch
+            told.advance(batch.rows.num_rows)
+
+    return replace(samples, batches=batches, encoded=encoded)
 
 
 def write_exports(store: Store, formats: Sequence[str]) -> list[str]:

@@ -16,7 +16,10 @@ from image_assets.pipeline.auto_labels import auto_labels_version, build_auto_la
 from image_assets.pipeline.duplicates import build_duplicates
 from image_assets.pipeline.embedding import build_vectors
 from image_assets.pipeline.exporting import write_exports
+from image_assets.pipeline.monitoring.steps import step
+from image_assets.pipeline.progress import stage
 from image_assets.pipeline.quality import build_quality, quality_version
+from image_assets.pipeline.report.building import build_report, report_version
 from image_assets.pipeline.shard_exports import is_sharded, write_shard_exports
 from image_assets.pipeline.similarity_index import build_similarity, similarity_version
 from image_assets.pipeline.warehouse_bigquery import bigquery_version, build_bigquery
@@ -110,6 +113,14 @@ FOLLOWERS: dict[str, Follower] = {
         after=("duplicate_groups",),
         checks=QUALITY_CHECKS,
     ),
+    "dataset_report": Follower(
+        wanted=lambda settings: settings.report.enabled,
+        build=build_report,
+        version=report_version,
+        description="A page for people without Dagster, with pictures and all that was counted: `report.html`.",
+        kinds=frozenset({"html"}),
+        after=("feature_vectors", "auto_labels", "duplicate_groups", "image_quality"),
+    ),
     "bigquery_tables": Follower(
         wanted=lambda settings: settings.warehouse.bigquery is not None,
         build=build_bigquery,
@@ -171,11 +182,14 @@ def build_follower(settings: Settings, name: str, follower: Follower, *, rejudge
         ImageAssetsError: as the step does.
         OSError: there is no room for a file.
     """
-    report = (follower.judge if rejudge and follower.judge else follower.build)(settings)
-    if report.verdicts:
-        store = open_store(settings)
-        keep_verdicts(store, latest_index(store), {name: report.verdicts}, at=datetime.now(UTC))
-    return report
+    with step(settings, name) as facts:
+        with stage(name.replace("_", " ")):
+            report = (follower.judge if rejudge and follower.judge else follower.build)(settings)
+        facts.update({f"image_assets.{fact}": value for fact, value in report.facts.items()})
+        if report.verdicts:
+            store = open_store(settings)
+            keep_verdicts(store, latest_index(store), {name: report.verdicts}, at=datetime.now(UTC))
+        return report
 
 
 def _export(name: str) -> Follower:

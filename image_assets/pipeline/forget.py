@@ -41,7 +41,7 @@ from image_assets.storage.forgotten import (
     receipt_paths,
     write_receipt,
 )
-from image_assets.storage.identity import open_store
+from image_assets.storage.identity import open_made_store
 from image_assets.storage.indexes import latest_index
 from image_assets.storage.locks import alone
 from image_assets.storage.manifests import read_manifest
@@ -98,7 +98,7 @@ def forget_images(settings: Settings, names: Sequence[str]) -> ForgetReport:
         StoreError: the store cannot be read or written; the next call goes on from there.
         OSError: a log file cannot be written.
     """
-    store = open_store(settings)
+    store = open_made_store(settings)
     with alone(store, wait=True) as locked:
         _request(store, names)
         unfinished = _unfinished(store)

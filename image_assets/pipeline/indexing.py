@@ -29,6 +29,7 @@ from image_assets.pipeline.additions import added_words, make_additions, wanted_
 from image_assets.pipeline.detect import committed_heads, is_outdated
 from image_assets.pipeline.label_overrides import label_overrides
 from image_assets.pipeline.metrics import run_metrics
+from image_assets.pipeline.monitoring.steps import in_step
 from image_assets.pipeline.new_contents import Outputs, RowSource, outputs_of_index
 from image_assets.pipeline.split_counts import SplitCounts
 from image_assets.settings import Settings
@@ -77,6 +78,7 @@ class _New:
         return next(iter(self.heads.values())).recipe_id
 
 
+@in_step("index")
 def build_index(settings: Settings, *, rejudge: bool = True) -> IndexReport:
     """Publish an index of the last commits, unless the newest one is that, or the commits are half of a change.
 
@@ -144,7 +146,7 @@ def _hindrance(settings: Settings, heads: dict[str, ManifestHead], before: Index
     A changed recipe or number of shards arrives shard by shard; readers see all of it or none.
     """
     if not heads:
-        return "no shard was published yet; materialize image_shards first"
+        return "no shard was published yet; `image-assets run` does it (in Dagster: materialize image_shards)"
     if len({head.recipe_id for head in heads.values()}) > 1:
         return "a changed recipe has not reached every shard yet; the index stays as it is until it has"
     missing = [shard for shard in shard_names(settings.num_shards) if shard not in heads]

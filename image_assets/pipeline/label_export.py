@@ -25,7 +25,7 @@ from image_assets.pipeline.reading import Dataset, open_dataset
 from image_assets.pipeline.recipe import recipe_id_of
 from image_assets.settings import Settings
 from image_assets.storage.annotations import iter_annotations
-from image_assets.storage.identity import open_store
+from image_assets.storage.identity import open_made_store
 from image_assets.storage.labelling import keep_export_record
 from image_assets.storage.locks import in_use
 from image_assets.storage.scratch import scratch_folder
@@ -95,7 +95,8 @@ def export_for_labelling(settings: Settings, wanted: LabelExport) -> LabelExport
             f"{wanted.platform} does not tell what a model said from what a person said, so predictions would come "
             "back as labels; use cvat, label-studio or labelbox"
         )
-    with in_use(store := open_store(settings)), open_dataset(settings.store) as dataset, scratch_folder() as folder:
+    store = open_made_store(settings)
+    with in_use(store), open_dataset(settings.store) as dataset, scratch_folder() as folder:
         if dataset.head.recipe_id != recipe_id_of(settings):
             raise ConfigError("the settings are not those that the newest images were made with; run the dataset first")
         with _alone(wanted.folder), Spool(folder) as spool:

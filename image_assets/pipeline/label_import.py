@@ -19,7 +19,7 @@ from image_assets.pipeline.reading import open_dataset
 from image_assets.pipeline.recipe import recipe_id_of
 from image_assets.settings import Settings
 from image_assets.storage.annotations import ImportReport, append_annotations
-from image_assets.storage.identity import open_store
+from image_assets.storage.identity import open_made_store
 from image_assets.storage.labelling import ExportRecord, read_export_records
 from image_assets.storage.scratch import scratch_folder
 from image_assets.transforms.placing import Placer
@@ -83,7 +83,7 @@ def import_labels(settings: Settings, wanted: LabelImport, *, imported_at: str) 
         StoreError: the store does not answer or is damaged.
         OSError: the file cannot be read.
     """
-    platform, store = find_platform(wanted.platform), open_store(settings)
+    platform, store = find_platform(wanted.platform), open_made_store(settings)
     if not wanted.file.exists():
         raise ConfigError(f"{wanted.file} does not exist; name the file that {wanted.platform} exported")
     records = read_export_records(store)

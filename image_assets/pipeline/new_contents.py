@@ -14,6 +14,7 @@ from image_assets.core.hashes import packed_hashes
 from image_assets.core.index import IndexHead
 from image_assets.pipeline.far_pixels import Looking, cluster_for, results_of
 from image_assets.pipeline.pixels import StoredImages, decoded_pixels
+from image_assets.pipeline.progress import stage
 from image_assets.settings import Settings
 from image_assets.storage import layout
 from image_assets.storage.indexes import iter_index
@@ -75,7 +76,8 @@ def look_at_contents(
         with cluster:
             yield from _together(results_of(cluster, Looking(outputs.store, outputs.recipe_id, look), tasks))
         return
-    with StoredImages(outputs.store, outputs.recipe_id) as images, ThreadPoolExecutor() as threads:
+    told = stage("look at new images", "images", total=len(missing))
+    with StoredImages(outputs.store, outputs.recipe_id) as images, ThreadPoolExecutor() as threads, told as progress:
         for ordered in pieces:
             found: list[_Result] = []
             for first in range(0, ordered.num_rows, _BATCH_IMAGES):
@@ -84,6 +86,7 @@ def look_at_contents(
                 encoded = [images.encoded(*place) for place in zip(segments, batch["row"].to_pylist(), strict=True)]
                 paths = [layout.segment(outputs.recipe_id, segment) for segment in segments]
                 found += threads.map(lambda path, data: _look(path, data, look), paths, encoded)
+                progress.advance(batch.num_rows)
             yield ordered["output_sha256"].to_pylist(), found
 
 

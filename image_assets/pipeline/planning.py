@@ -17,6 +17,7 @@ from image_assets.pipeline.foresight import VectorsToCome, estimate_seconds
 from image_assets.pipeline.hash_sets import HashSet
 from image_assets.pipeline.preprocess import unchanged_report
 from image_assets.pipeline.previous import known_before, previous_manifest
+from image_assets.pipeline.progress import stage
 from image_assets.pipeline.tasks import Known
 from image_assets.settings import Settings
 from image_assets.sources import build_source
@@ -54,7 +55,8 @@ def plan_dataset(settings: Settings, options: RunOptions = PLAIN_RUN) -> PlanRep
     Raises:
         ImageAssetsError: as a run would.
     """
-    state = detect(settings, options)
+    with stage("list the source"):
+        state = detect(settings, options)
     store = look_into_store(settings)
     shards = list(state.wanted.fingerprints)
     touched = [shard for shard in shards if state.must_run(shard)]

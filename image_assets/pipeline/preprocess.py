@@ -25,6 +25,7 @@ from image_assets.pipeline.detect import State, refuse_vanished
 from image_assets.pipeline.far_lookups import answered
 from image_assets.pipeline.outputs import Row
 from image_assets.pipeline.previous import known_before, previous_manifest
+from image_assets.pipeline.progress import Stage, stage
 from image_assets.pipeline.tasks import RunContext, Task, TaskResult
 from image_assets.pipeline.work import Preprocessor
 from image_assets.storage.forgotten import forgotten_marks
@@ -146,7 +147,12 @@ class _Run:
         self._suspects: set[str] = set()
 
     def shards(self, shards: Sequence[str]) -> Iterator[ShardReport]:
-        tasks: Iterator[Task] = self._tasks(shards)
+        with stage("preprocess", "images") as told:
+            yield from self._shards(shards, told)
+
+    def _shards(self, shards: Sequence[str], told: Stage) -> Iterator[ShardReport]:
+        told.set_total(sum(self._state.wanted.listing.shard(shard).num_rows for shard in shards))
+        tasks: Iterator[Task] = self._tasks(shards, told)
         while True:
             for outcome in self._engine.map(self._function, tasks):
                 yield from self._reports()
@@ -156,15 +162,16 @@ class _Run:
                     self._retry(outcome)
                 else:
                     self._take(outcome.task.shard, outcome.result)
+                    told.advance(outcome.task.work.num_rows - len(outcome.result.deferred))
                 self._again.extend(self._waiting.pop(outcome.task.number, ()))
             yield from self._reports()
             if not self._again:
                 break
-            tasks = self._tasks(())
+            tasks = self._tasks((), told)
         if self._conflicts:
             raise ShardConflictsError(self._conflicts)
 
-    def _tasks(self, shards: Sequence[str]) -> Iterator[Task]:
+    def _tasks(self, shards: Sequence[str], told: Stage) -> Iterator[Task]:
         """Plan one shard after the other, as the engine asks for work; what goes round again comes first."""
         listing = self._state.wanted.listing
         sizes = [listing.shard(shard)["size_bytes"].to_numpy() for shard in shards]
@@ -178,6 +185,8 @@ class _Run:
             plan = plan_shard(shard, rows, previous_manifest(self._store, shard, self._state), rules)
             pieces = list(_pieces(plan.work, task_images))
             self._pending[shard] = _Pending(plan, rows.num_rows, len(pieces), time.monotonic())
+            # What is kept as it is takes no time.
+            told.leave_out(plan.keep.num_rows)
             if not pieces:
                 self._finished.append(shard)
             for piece in pieces:

@@ -23,7 +23,7 @@ from image_assets.pipeline.new_contents import look_at_contents, outputs_of_inde
 from image_assets.pipeline.quality_baseline import find_baseline
 from image_assets.pipeline.quality_counts import COUNTED, Tally, images_of, raw_size_counts, tally_index
 from image_assets.settings import Settings
-from image_assets.storage.identity import open_store
+from image_assets.storage.identity import open_made_store
 from image_assets.storage.indexes import iter_index, newest_index_head
 from image_assets.storage.locks import in_use
 from image_assets.storage.perceptual import read_duplicates_head
@@ -100,10 +100,13 @@ def build_quality(settings: Settings) -> QualityReport:
         DatasetError: there is no index yet.
         StoreError: the store does not answer or a file is damaged.
     """
-    with in_use(store := open_store(settings)):
+    with in_use(store := open_made_store(settings)):
         index = newest_index_head(store)
         if index is None:
-            raise DatasetError("there is no index to judge the quality of; materialize training_index first")
+            raise DatasetError(
+                "there is no index to judge the quality of; `image-assets run` makes one "
+                "(in Dagster: materialize training_index)"
+            )
         before = read_statistics(store)
         if before is not None and _follows(before.head, index, settings) and read_quality_head(store) == before.head:
             return QualityReport(before, 0, published=False, verdicts=_judge(settings, store, before))

@@ -13,7 +13,7 @@ from image_assets.core.errors import DatasetError
 from image_assets.pipeline.quality import QualityReport, build_quality, statistics_facts
 from image_assets.pipeline.quality_counts import images_of
 from image_assets.settings import Settings
-from image_assets.storage.identity import open_store
+from image_assets.storage.identity import open_made_store
 from image_assets.storage.indexes import iter_index
 from image_assets.storage.locks import in_use
 from image_assets.storage.pixel_statistics import MEASURES
@@ -36,7 +36,7 @@ def quality_summary(settings: Settings, *, worst: int) -> dict[str, Any]:
     """
     report = build_quality(settings)
     statistics = report.statistics
-    with in_use(store := open_store(settings)):
+    with in_use(store := open_made_store(settings)):
         images = _worst_images(store, report, worst)
         if read_quality_head(store) != statistics.head:
             raise DatasetError("another run published an index meanwhile; ask again")

@@ -21,7 +21,7 @@ from image_assets.pipeline.previous import carried_over
 from image_assets.pipeline.settings_file import with_shards, write_num_shards
 from image_assets.pipeline.verify import newest_index, newest_num_shards
 from image_assets.settings import Settings
-from image_assets.storage.identity import look_into_store, open_store
+from image_assets.storage.identity import look_into_store, open_made_store
 from image_assets.storage.locks import in_use
 from image_assets.storage.manifests import commit_manifest, keep_rejected, read_manifest_head, read_rejected
 from image_assets.storage.store import Store
@@ -56,7 +56,7 @@ def reshard_dataset(settings: Settings, to: int) -> ReshardReport:
         StoreError: the store does not answer or a manifest is damaged.
     """
     changed = with_shards(settings, to)
-    store = open_store(settings)
+    store = open_made_store(settings)
     before = newest_index(settings, store).num_shards
     written = rows = 0
     for _ in range(_TRIES):

@@ -16,7 +16,9 @@ from image_assets.pipeline.following import FollowReport, follow_index
 from image_assets.pipeline.indexing import IndexReport, build_index
 from image_assets.pipeline.listing_snapshots import source_lister
 from image_assets.pipeline.logs import log_engine, log_listing, log_shard
+from image_assets.pipeline.monitoring.steps import in_step, step, tell_shard
 from image_assets.pipeline.preprocess import ShardConflictsError, ShardReport, bytes_to_do, preprocess_shards
+from image_assets.pipeline.progress import stage
 from image_assets.settings import Settings
 from image_assets.storage.identity import open_store
 from image_assets.storage.locks import in_use
@@ -53,6 +55,7 @@ class RunReport:
         return int(self.followed["feature_vectors"].facts["embedded"]) if "feature_vectors" in self.followed else 0
 
 
+@in_step("run")
 def run_dataset(
     settings: Settings,
     options: RunOptions = PLAIN_RUN,
@@ -75,7 +78,8 @@ def run_dataset(
     if any(report.published for report in reports):
         # On a quiet run even reading the whole index to check it again would be felt.
         rejudge = not all(report.unchanged for report in reports)
-        index = build_index(settings, rejudge=rejudge)
+        with stage("index"):
+            index = build_index(settings, rejudge=rejudge)
         followed = follow_index(settings, rejudge=rejudge)
     seconds = time.monotonic() - started_at
     return RunReport(tuple(reports), index, followed, listing.ignored, listing.notes, seconds, str(updated.engine))
@@ -90,6 +94,7 @@ class Updated:
     engine: Choice
 
 
+@in_step("shards")
 def update_shards(
     settings: Settings,
     shards: Sequence[str],
@@ -113,7 +118,8 @@ def update_shards(
     for _ in range(_TRIES):
         try:
             with in_use(store := open_store(settings)):
-                state = detect(settings, options, source_lister(settings, snapshot))
+                with stage("list the source"), step(settings, "detect"):
+                    state = detect(settings, options, source_lister(settings, snapshot))
                 log_listing(state)
                 choice = choose_engine(settings, partial(bytes_to_do, state, left))
                 log_engine(choice)
@@ -121,6 +127,7 @@ def update_shards(
                     for report in preprocess_shards(state, left, engine):
                         reports[report.shard] = report
                         log_shard(report)
+                        tell_shard(report, settings)
                         if on_shard is not None:
                             on_shard(report, state)
         except ShardConflictsError as conflicts:

@@ -15,7 +15,7 @@ from image_assets.engines.choosing import threads_here
 from image_assets.features import features_word
 from image_assets.pipeline.random_access import vectors_follow
 from image_assets.settings import Settings
-from image_assets.storage.identity import open_store
+from image_assets.storage.identity import open_made_store
 from image_assets.storage.indexes import iter_index, newest_index_head
 from image_assets.storage.locks import in_use
 from image_assets.storage.similar import (
@@ -79,11 +79,12 @@ def build_similarity(settings: Settings) -> SimilarityReport:
         MissingExtraError: usearch is not installed.
         StoreError: the store does not answer or a file is damaged.
     """
-    with in_use(store := open_store(settings)):
+    with in_use(store := open_made_store(settings)):
         index, vectors = newest_index_head(store), read_vector_head(store)
         if index is None or vectors is None or not vectors_follow(vectors, index):
             raise DatasetError(
-                "there are no feature vectors of the newest index; materialize feature_vectors first "
+                "there are no feature vectors of the newest index; `image-assets run` makes them "
+                "(in Dagster: materialize feature_vectors first) "
                 f"(features.extractor is {settings.features.extractor})"
             )
         if index.rows < settings.similarity.exact_below_rows:

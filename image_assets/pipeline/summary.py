@@ -1,35 +1,29 @@
 """What the command line says of a run, a plan, a dataset: plain dictionaries, ready for JSON."""
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
-from tqdm import tqdm
-
 from image_assets.core.sharding import shard_names
-from image_assets.pipeline.detect import RunOptions, State, committed_heads
+from image_assets.pipeline.detect import RunOptions, committed_heads
 from image_assets.pipeline.logs import pipeline_log
 from image_assets.pipeline.memory import PeakMemory
 from image_assets.pipeline.metrics import run_metrics
 from image_assets.pipeline.planning import plan_dataset
-from image_assets.pipeline.preprocess import ShardReport
-from image_assets.pipeline.run import OnShard, RunReport, run_dataset
+from image_assets.pipeline.run import RunReport, run_dataset
 from image_assets.pipeline.verify import newest_index, verify_dataset
 from image_assets.settings import Settings
 from image_assets.storage.forgotten import is_forgetting_pending
 from image_assets.storage.identity import look_into_store
 
 
-def run_summary(settings: Settings, options: RunOptions, *, progress: bool) -> tuple[dict[str, Any], RunReport]:
+def run_summary(settings: Settings, options: RunOptions) -> tuple[dict[str, Any], RunReport]:
     """Run a dataset and return what to say of it, and the report.
 
     Raises:
         ImageAssetsError: something is wrong with more than single images.
     """
-    with PeakMemory() as memory, pipeline_log(settings) as log, _bar(progress) as on_shard:
-        report = run_dataset(settings, options, on_shard=on_shard)
+    with PeakMemory() as memory, pipeline_log(settings) as log:
+        report = run_dataset(settings, options)
     published = [shard.head for shard in report.shards if shard.published]
     missing = len(report.shards) - len(published)
     summary: dict[str, Any] = {
@@ -100,15 +94,14 @@ def status_summary(settings: Settings) -> dict[str, Any]:
     }
 
 
-def verify_summary(settings: Settings, *, progress: bool) -> dict[str, Any]:
+def verify_summary(settings: Settings) -> dict[str, Any]:
     """Return what re-reading the whole dataset found.
 
     Raises:
         DatasetError: nothing was published yet.
         StoreError: the store does not answer.
     """
-    with tqdm(desc="verify", unit=" segments", disable=not progress or sys.stderr is None, leave=False) as bar:
-        report = verify_dataset(settings, on_segment=bar.update)
+    report = verify_dataset(settings)
     return {
         "dataset": settings.name,
         "segments": report.segments,
@@ -124,17 +117,3 @@ def _notes(report: RunReport) -> list[str]:
     if report.index is not None and report.index.why and report.index.why != "nothing changed":
         notes.append(report.index.why)
     return notes
-
-
-@contextmanager
-def _bar(progress: bool) -> Iterator[OnShard]:
-    """Yield what shows a run's progress on stderr: images done of all that the source holds."""
-    # None: only on a terminal.
-    off = None if progress and sys.stderr is not None else True
-    with tqdm(desc="preprocess", unit=" images", disable=off, leave=False) as bar:
-
-        def on_shard(report: ShardReport, state: State) -> None:
-            bar.total = state.wanted.listing.num_rows
-            bar.update(report.counts.wanted)
-
-        yield on_shard

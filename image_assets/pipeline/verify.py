@@ -1,13 +1,14 @@
 """Re-read everything a published dataset consists of and recompute every hash."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from image_assets.core.errors import DatasetError, StoreError
+from image_assets.core.errors import StoreError
 from image_assets.core.index import IndexHead, digest_of
+from image_assets.pipeline.progress import stage
 from image_assets.settings import Settings
-from image_assets.storage.identity import look_into_store
+from image_assets.storage.identity import look_into_store, no_index_error
 from image_assets.storage.indexes import iter_index, newest_index_head
 from image_assets.storage.manifests import read_manifest
 from image_assets.storage.segments import iter_images, segment_digest
@@ -24,7 +25,7 @@ class VerifyReport:
     problems: tuple[str, ...]
 
 
-def verify_dataset(settings: Settings, on_segment: Callable[[], object] | None = None) -> VerifyReport:
+def verify_dataset(settings: Settings) -> VerifyReport:
     """Recompute the digest of the newest index, and the hash of every segment and of every image in it.
 
     Raises:
@@ -39,11 +40,11 @@ def verify_dataset(settings: Settings, on_segment: Callable[[], object] | None =
         for row in piece.to_pylist():
             wanted.setdefault(row["segment"], {})[row["row"]] = row["output_sha256"]
     images = 0
-    for segment, rows in sorted(wanted.items()):
-        images += len(rows)
-        problems += _segment_problems(store, index.recipe_id, segment, rows)
-        if on_segment is not None:
-            on_segment()
+    with stage("verify", "images", total=sum(map(len, wanted.values()))) as told:
+        for segment, rows in sorted(wanted.items()):
+            images += len(rows)
+            problems += _segment_problems(store, index.recipe_id, segment, rows)
+            told.advance(len(rows))
     return VerifyReport(len(wanted), images, tuple(problems))
 
 
@@ -56,7 +57,7 @@ def newest_index(settings: Settings, store: Store) -> IndexHead:
     """
     head = newest_index_head(store)
     if head is None:
-        raise DatasetError(f"dataset {settings.name!r} in {store.url} has no index yet; run it first")
+        raise no_index_error(settings)
     return head
 
 

@@ -2,7 +2,7 @@
 
 import json
 
-from image_assets.core.errors import StoreError
+from image_assets.core.errors import DatasetError, StoreError
 from image_assets.core.heads import FORMAT_VERSION, refuse_newer
 from image_assets.settings import Settings
 from image_assets.storage import layout
@@ -28,6 +28,26 @@ def open_store(settings: Settings) -> Store:
             # From now on there will be files in it that an older version cannot read: it shall say so at once.
             store.put(layout.STORE, mark)
     return store
+
+
+def open_made_store(settings: Settings) -> Store:
+    """Return the store of a dataset that was run; of one that was not, nothing is created.
+
+    Raises:
+        DatasetError: there is none.
+        StoreError: as :func:`open_store`.
+    """
+    if not look_into_store(settings).exists(layout.STORE):
+        raise no_index_error(settings)
+    return open_store(settings)
+
+
+def no_index_error(settings: Settings) -> DatasetError:
+    """Return the error of a dataset of which nothing was published yet."""
+    return DatasetError(
+        f"dataset {settings.name!r} in {settings.store} has no index yet; run it first (`image-assets run`, or "
+        "materialize image_shards in Dagster)"
+    )
 
 
 def look_into_store(settings: Settings) -> Store:

@@ -180,7 +180,7 @@ def test_classes_of_another_extractor_are_refused(tmp_path):
 
 def test_without_vectors_of_the_newest_index_there_is_nothing_to_tell(tmp_path):
     write_images(tmp_path / "raw", 2)
-    with pytest.raises(DatasetError, match="materialize feature_vectors first"):
+    with pytest.raises(DatasetError, match="has no index yet; run it first"):
         build_auto_labels(settings_for(tmp_path))
     run_dataset(settings_for(tmp_path, auto_labels={}, features={"extractor": "none"}))
     with pytest.raises(ConfigError, match=r"auto_labels\.enabled needs feature vectors"):

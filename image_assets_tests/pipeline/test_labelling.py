@@ -363,7 +363,7 @@ def test_an_empty_dataset_and_one_without_labels_say_so(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no labels to offer; name them with --labels"):
         export(settings, tmp_path, "cvat", labels=())
     (tmp_path / "empty/raw").mkdir(parents=True)
-    with pytest.raises(DatasetError, match="no published dataset"):
+    with pytest.raises(DatasetError, match="has no index yet; run it first"):
         export(make_settings_for(tmp_path / "empty"), tmp_path, "cvat")
 
 

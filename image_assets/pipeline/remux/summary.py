@@ -1,26 +1,25 @@
-"""What the command line says of a remux: a plain dictionary, ready for JSON; progress goes to standard error."""
+"""What the command line says of a remux: a plain dictionary, ready for JSON."""
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pyarrow as pa
-from tqdm import tqdm
 
 from image_assets.pipeline.memory import PeakMemory
+from image_assets.pipeline.progress import stage
 from image_assets.pipeline.remux.options import RemuxOptions
 from image_assets.pipeline.remux.running import OnRows, run_remux
 
 
-def remux_summary(options: RemuxOptions, *, progress: bool) -> dict[str, Any]:
+def remux_summary(options: RemuxOptions) -> dict[str, Any]:
     """Run a remux and return what to say of it.
 
     Raises:
         ImageAssetsError: something is wrong with more than single images.
         OSError: the disk is full, or the folder cannot be written.
     """
-    with _system_memory(), PeakMemory() as memory, _bar(shown=progress and sys.stderr is not None) as on_rows:
+    with _system_memory(), PeakMemory() as memory, _told() as on_rows:
         report = run_remux(options, on_rows)
     return {
         "rows": report.rows,
@@ -45,17 +44,18 @@ def _system_memory() -> Iterator[None]:
 
 
 @contextmanager
-def _bar(*, shown: bool) -> Iterator[OnRows]:
-    """Yield what shows rows done, rate and time left."""
-    # None: only on a terminal.
-    with tqdm(desc="remux", unit=" images", disable=None if shown else True, leave=False) as bar:
+def _told() -> Iterator[OnRows]:
+    """Yield what tells whoever listens how many rows are done."""
+    with stage("remux", "images") as told:
+        before = 0
 
         def on_rows(done: int, total: int) -> None:
-            if bar.total is None:
+            nonlocal before
+            if told.total is None:
                 # What was there already is no part of the rate.
-                bar.total, bar.initial, bar.n = total, done, done
-                bar.refresh()
+                told.set_total(total - done)
             else:
-                bar.update(done - bar.n)
+                told.advance(done - before)
+            before = done
 
         yield on_rows
