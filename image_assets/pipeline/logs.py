@@ -14,6 +14,7 @@ from image_assets.pipeline.detect import State
 from image_assets.pipeline.preprocess import ShardReport
 from image_assets.settings import Settings, is_url
 from image_assets.storage import layout
+from image_assets.storage.store import Store
 
 LOGGER = logging.getLogger("image_assets.pipeline")
 _MAX_BYTES = 5 * 2**20
@@ -30,6 +31,8 @@ def pipeline_log(settings: Settings) -> Iterator[Path]:
     Raises:
         StoreError: the file cannot be written.
     """
+    # Makes the store's folder so that it outlasts a power failure.
+    Store(settings.store)
     path = log_path(settings)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
