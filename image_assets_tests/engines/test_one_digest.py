@@ -1,6 +1,7 @@
 """The same dataset on every engine, with any number of workers: one digest, the same bytes in every export."""
 
 import hashlib
+import os
 import shutil
 
 import psutil
@@ -20,6 +21,7 @@ from image_assets_tests.engines.repeating import RepeatingCluster, repeating_eng
 from image_assets_tests.images import image_bytes, make_settings_for, write_images
 
 CLUSTERS = ["ray", "dask", "spark"]
+SLOW = pytest.mark.skipif(not os.environ.get("DASK_SLOW"), reason="with three workers it is tried; set DASK_SLOW=1")
 # Draws, a second variant, labels from folders, exports of tables and of pixels.
 OPTIONS = {
     "num_shards": 8,
@@ -86,7 +88,7 @@ def test_local_processes(expected, tmp_path, workers):
     follow(expected, tmp_path, workers=workers)
 
 
-@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=SLOW), 3])
 @pytest.mark.parametrize("kind", CLUSTERS)
 def test_clusters(expected, tmp_path, request, kind, workers):
     address = request.getfixturevalue(f"{kind}_cluster").address
