@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from image_assets_tests.servers import PATIENCE_S, Server
+from image_assets_tests.serving import served
 
 _NOT_PASSED_ON = {"connection", "keep-alive", "transfer-encoding"}
 # What SQS is asked to do stands in a header.
@@ -140,15 +141,8 @@ def listening(
 
         do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _handle  # noqa: N815
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listener:
-        listener.daemon_threads = True
-        thread = threading.Thread(target=listener.serve_forever, daemon=True)
-        thread.start()
-        try:
-            yield f"127.0.0.1:{listener.server_port}"
-        finally:
-            listener.shutdown()
-            thread.join()
+    with served(ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as listener:
+        yield f"127.0.0.1:{listener.server_port}"
 
 
 def ask(address: str, request: Request) -> Answer:

@@ -167,6 +167,8 @@ def test_settings_come_from_a_file_and_options_override_it(cli, raw, tmp_path):
         (["run"], 2, "no --input and no --config given"),
         (["run", "--config", "missing.yaml"], 2, "settings file missing.yaml does not exist"),
         (["run", "--config", "twice.yaml"], 2, "'name' stands there twice"),
+        (["run", "--config", "tab.yaml"], 2, "indent with spaces, YAML takes no tabs"),
+        (["run", "--config", "latin.yaml"], 2, "is not UTF-8 (byte 6); save it as UTF-8"),
         (["run", "--config", "date.yaml"], 2, "date.yaml is not valid YAML"),
         (["run", "--input", ""], 2, "an empty path was given"),
         (["run", "--input", "raw", "--store", ""], 2, "an empty path was given"),
@@ -187,13 +189,22 @@ def test_settings_come_from_a_file_and_options_override_it(cli, raw, tmp_path):
         (["run", "--input", "raw", "--format", "files", "--output", "raw/out"], 2, "which is the dataset's own"),
         (["run", "--input", "raw", "--store", "file.txt"], 1, "store"),
         (["status", "--input", "raw"], 1, "has no index yet; run it first"),
+        (["init", ""], 2, "an empty path was given"),
+        (["init", "raw", "--store", ""], 2, "an empty path was given"),
+        (["init", "raw", "--out", "raw", "--force"], 2, "raw is a folder; name the file"),
+        (["init", "kept/segments"], 2, "what is made, not raw images"),
         (["run", "--unknown"], 2, "No such option"),
     ],
 )
 def test_a_mistake_is_one_line_that_names_it_and_no_traceback(cli_here, raw, tmp_path, arguments, code, says):
     (tmp_path / "file.txt").write_text("x")
+    for folder in ("kept/segments", "kept/shards"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "kept/store.json").write_text("{}")
     base = "name: x\nsource: {path: raw}\nstore: s\n"
     (tmp_path / "broken.yaml").write_text("name: [x\n")
+    (tmp_path / "tab.yaml").write_text("name: x\nsource:\n\tpath: raw\n")
+    (tmp_path / "latin.yaml").write_bytes(b"name: \xe9\n")
     (tmp_path / "twice.yaml").write_text(base + "name: y\n")
     (tmp_path / "date.yaml").write_text(base + "seed: 2020-13-45\n")
     (tmp_path / "typo.yaml").write_text(base + "image: {widht_px: 3}\n")

@@ -5,7 +5,6 @@ import os
 import time
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 
 import pytest
 from click.testing import CliRunner
@@ -17,6 +16,7 @@ from image_assets.pipeline.doctor.instance import instance_findings
 from image_assets.pipeline.run import run_dataset
 from image_assets_tests.images import image_bytes, make_settings_for, write_images
 from image_assets_tests.servers import SECRET, s3_client
+from image_assets_tests.serving import served
 
 WIDE = {"COLUMNS": "120"}
 
@@ -92,8 +92,11 @@ def file_in_the_way(here):
             nothing,
             {"image": {"width_px": 16384, "height_px": 16384}, "augment": {"variants": 1000}},
             "disk",
-            "take about",
+            "of this recipe: about",
         ),
+        # Longer than any name may be: to ask whether it exists is an error already.
+        (nothing, {"store": "s" * 300}, "store", "too long"),
+        (nothing, {"source": {"path": "s" * 300 + ".tar"}}, "source", "does not exist"),
         (nothing, {"source": {"path": "empty"}}, "source", "holds no image"),
         (nothing, {"source": {"path": "gone.tar"}}, "source", "does not exist"),
         (nothing, {"similarity": {"approximate": True}}, "extra similar", "not installed, and similarity.approximate"),
@@ -149,7 +152,7 @@ def test_a_bucket_is_asked_who_may_what_and_never_a_secret_is_told(here, s3, mon
     code, found = examined(write_settings(here, **place))
     assert (code, {level for level, _, _ in found.values()}) == (0, {"ok"}), found
     assert "environment variables AWS_ACCESS_KEY_ID" in found["store credentials"][1]
-    assert "1 images" in found["source"][1]
+    assert "1 image" in found["source"][1]
     assert "refused the second time" in found["store writing"][1]
     assert [item["Key"] for item in s3_client(s3).list_objects_v2(Bucket=bucket)["Contents"]] == ["raw/a/1.jpg"]
     code, found = examined(write_settings(here, **{**place, "store": s3.url("nowhere", "x")}))
@@ -171,14 +174,9 @@ def test_a_clock_that_is_wrong_is_told(ahead_s, level):
             self.send_header("Date", formatdate(time.time() + ahead_s, usegmt=True))
             self.end_headers()
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Server)
-    Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    try:
+    with served(ThreadingHTTPServer(("127.0.0.1", 0), Server)) as server:
         url = f"s3://b?endpoint_url=http://127.0.0.1:{server.server_port}"
         finding = bucket_clock_finding("clock", url)
-    finally:
-        server.shutdown()
-        server.server_close()
     assert (finding.level, bool(finding.remedy)) == (level, level != "ok"), finding
     gone = bucket_clock_finding("clock", url)
     assert (gone.level, "did not answer" in gone.found) == ("warn", True)

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from image_assets.cli import main
 from image_assets.cli.help import Teaching, TeachingGroup, examples_of
 from image_assets.cli.progress import Lines
+from image_assets.core.sample import REASONS, WARNINGS
 from image_assets.pipeline.progress import listening, stage
 from image_assets_tests.images import write_images
 
@@ -51,7 +52,8 @@ def test_every_example_is_a_command_line_that_there_is(words):
             command = command.commands[arguments.pop(0)]
             ctx = click.Context(command, parent=ctx, info_name=command.name)
         if "--help" not in arguments:
-            command.parse_args(ctx, arguments)
+            command.parse_args(ctx, list(arguments))
+        assert {word for at, word in enumerate(arguments) if arguments[at - 1] == "--reason"} <= {*REASONS, *WARNINGS}
 
 
 def test_every_command_that_prints_can_be_quiet_and_without_colours():
@@ -185,6 +187,34 @@ def test_a_terminal_sees_bars_with_rate_and_time_left_and_a_narrow_one_whole_lin
     assert seen.splitlines()[1].split() == ["a/a/a/a/a/a/a/a/a/../a/a/a/a/a/a/a/a/", "7"]
 
 
+def test_a_terminal_too_narrow_for_a_table_gets_each_row_in_lines_of_its_own(tmp_path):
+    row = {"failed": "b/" * 15, "at": "2026-11-22T00:18:49.734+00:00", "digest": "8b6dfb5a" * 8, "detail": "c" * 30}
+    program = (
+        f"from image_assets.cli.program import show_table as s; s([{row}], {list(row)}); print(); s([], ['failed'])"
+    )
+    code, seen = in_terminal(["-c", program], 50, tmp_path)
+    assert (code, seen.splitlines()) == (0, [
+        f"failed  {'b/' * 15}", "at      2026-11-22 00:18Z", "digest  8b6dfb5a", f"detail  {'c' * 30}", "",
+        # The name of a column is no verdict: it has no colour.
+        "failed", "(none)",
+    ])  # fmt: skip
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full")
+@pytest.mark.parametrize("arguments", [["--help"], ["completion", "bash"]])
+def test_an_answer_that_cannot_be_written_is_one_line_and_exit_code_1(arguments):
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "image_assets", *arguments],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    said = "image-assets: No space left on device; make room, then give the same command again\n"
+    assert (done.returncode, done.stderr) == (1, said)
+
+
 def test_a_pipe_gets_a_line_of_progress_now_and_then(capsys):
     now = [0.0]
     with listening(Lines(lambda: now[0])), stage("preprocess", "images", total=1000) as told:
@@ -208,7 +238,9 @@ def test_what_a_terminal_cannot_show_is_escaped(tmp_path, monkeypatch):
 def test_bash_itself_completes_commands_options_values_and_datasets(tmp_path):
     folder = tmp_path / "data/datasets"
     folder.mkdir(parents=True)
-    (folder / "shop.yaml").write_text("name: shop\n")
+    # The second is not offered: a shell would run what is in it.
+    for name in ("shop", "shop$(touch here)"):
+        (folder / f"{name}.yaml").write_text("name: shop\n")
     (tmp_path / "bin").mkdir()
     program = tmp_path / "bin/image-assets"
     program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m image_assets "$@"\n')

@@ -87,6 +87,24 @@ def test_a_run_right_after_init_works_and_init_writes_over_nothing(here):
     assert json.loads(run.stdout)["store"] == str(here / "data/store/raw")
 
 
+def test_a_store_given_on_the_command_line_starts_from_here_and_what_is_made_is_not_raw(here):
+    write_images(here / "raw", 2)
+    assert called("init", "raw", "--store", "kept", "-q").exit_code == 0
+    run = called("run", "--features", "none", "--workers", "0", "--json")
+    assert json.loads(run.stdout)["store"] == str(here / "kept")
+    seen = json.loads(called("init", ".", "--name", "all", "--json").stdout)
+    assert (seen["images"], any("table" in line for line in seen["seen"])) == (2, False)
+
+
+def test_a_look_counts_as_a_run_does(here):
+    write_images(here / "raw", 2)
+    for name in ("drawing.wmf", "paper.pdf", "README"):
+        (here / "raw" / name).write_bytes(b"x")
+    seen = json.loads(called("init", "raw", "--json").stdout)
+    plan = json.loads(called("plan", "--features", "none", "--json").stdout)
+    assert seen["images"] == plan["new"] == 3
+
+
 def write_corpus(folder):
     for split in ("train", "val", "test"):
         for label in ("cat", "dog"):

@@ -8,7 +8,8 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from image_assets.core.errors import ConfigError
-from image_assets.settings import PRESETS, Settings, dataset_name_for, load_datasets, load_settings, make_settings
+from image_assets.settings import PRESETS, Settings, dataset_name_for, load_settings, make_settings
+from image_assets.settings.datasets import find_conflicts, settings_files
 
 SAMPLE = Path(__file__).parent.parent / "data/datasets"
 LEAST = {"name": "tiny", "source": {"path": "raw"}, "store": "store"}
@@ -53,7 +54,7 @@ def test_every_section_is_documented_and_frozen():
 
 
 def test_the_sample_dataset_loads():
-    (settings,) = load_datasets(SAMPLE)
+    settings = load_settings(SAMPLE / "photos.yaml")
     assert (settings.name, settings.num_shards) == ("photos", 16)
     assert Path(settings.source.path).is_dir()
     assert Path(settings.store) == SAMPLE.parent.resolve() / "store/photos"
@@ -182,13 +183,10 @@ def write_dataset(folder, file, *, name="tiny", store=None):
     (folder / file).write_text(f"name: {name}\nsource: {{path: raw}}\nstore: {store or name}\n")
 
 
-def test_a_folder_gives_its_datasets_in_order_of_the_file_names(tmp_path):
-    write_dataset(tmp_path, "b.yml", name="first")
-    write_dataset(tmp_path, "c.yaml", name="second")
-    write_dataset(tmp_path, "a.yaml", name="third")
-    write_dataset(tmp_path, "d.yaml.bak", name="none")
-    (tmp_path / "README.md").write_text("x")
-    assert [settings.name for settings in load_datasets(tmp_path)] == ["third", "first", "second"]
+def test_settings_files_are_in_order_of_their_names_and_what_editors_leave_is_none(tmp_path):
+    for name in ("b.yml", "c.yaml", "a.yaml", "d.yaml.bak", ".e.yaml", "#f.yaml", "README.md"):
+        (tmp_path / name).touch()
+    assert [path.name for path in settings_files(tmp_path)] == ["a.yaml", "b.yml", "c.yaml"]
 
 
 @pytest.mark.parametrize(
@@ -201,22 +199,21 @@ def test_a_folder_gives_its_datasets_in_order_of_the_file_names(tmp_path):
 def test_two_files_of_one_name_or_store_are_refused(tmp_path, first, second, says):
     write_dataset(tmp_path, "a.yaml", **first)
     write_dataset(tmp_path, "b.yaml", **second)
-    with pytest.raises(ConfigError, match=says):
-        load_datasets(tmp_path)
+    conflicts = find_conflicts({path.name: load_settings(path) for path in settings_files(tmp_path)})
+    assert [name for name, why in conflicts.items() if re.search(says, why)] == ["a.yaml", "b.yaml"]
 
 
 @pytest.mark.parametrize("name", ["empty", "missing"])
 def test_a_folder_without_a_settings_file_is_named(tmp_path, name):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ConfigError, match=rf"no settings file \(\*\.yaml\) in {tmp_path}/{name}; write one"):
-        load_datasets(tmp_path / name)
+        settings_files(tmp_path / name)
 
 
-def test_one_wrong_file_among_several_is_named(tmp_path):
-    write_dataset(tmp_path, "a.yaml")
+def test_a_wrong_file_is_named(tmp_path):
     (tmp_path / "b.yaml").write_text("name: two\n")
     with pytest.raises(ConfigError, match=r"b\.yaml: source: Field required"):
-        load_datasets(tmp_path)
+        load_settings(tmp_path / "b.yaml")
 
 
 ODD_NAMES = ["photos", "日本", "", "1abc", "x" * 200, "A  B", "_", "-x-", "é", "50%", "a\nb", os.fsdecode(b"\xff\xfe")]

@@ -54,6 +54,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(self.server.status)
         # Whoever follows it has left the place that was named.
         self.send_header("Location", "http://127.0.0.1:9/")
+        # Of a header without a name urllib3 warns, and repeats the URL.
+        self.send_header("", "odd")
         self.end_headers()
         with suppress(BrokenPipeError):
             self.wfile.write(f"no such hook: {self.path}".encode())

@@ -2,6 +2,7 @@
 
 from image_assets.checks.base import Verdict
 from image_assets.checks.quality_base import QualityEvidence, not_known
+from image_assets.checks.quoting import quoted
 from image_assets.settings.quality import QualitySettings
 
 
@@ -14,7 +15,8 @@ def class_balance(evidence: QualityEvidence, settings: QualitySettings) -> Verdi
     ratio = most[1] / least[1]
     passed = ratio <= limits.max_ratio
     sentence = (
-        f"{len(labels)} labels, from {least[1]} images of {least[0]!r} to {most[1]} of {most[0]!r} ({ratio:.1f}x)."
+        f"{len(labels)} labels, from {least[1]} images of {quoted(least[0])} to {most[1]} of {quoted(most[0])} "
+        f"({ratio:.1f}x)."
     )
     if not passed:
         sentence += (

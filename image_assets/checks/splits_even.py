@@ -1,6 +1,7 @@
 """Whether each label is split as the settings want."""
 
 from image_assets.checks.base import IndexEvidence, Verdict
+from image_assets.checks.quoting import quoted
 from image_assets.settings.checks import CheckSettings
 
 _SHOWN_LABELS = 5
@@ -18,7 +19,7 @@ def splits_even(evidence: IndexEvidence, settings: CheckSettings) -> Verdict:
     sizes = [sum(counts) for counts in zip(*splits.by_label.values(), strict=True)] or [0, 0, 0]
     sentence = f"{sizes[0]} train, {sizes[1]} val, {sizes[2]} test."
     if off:
-        named = ", ".join(f"{label!r} ({images:.0f})" for label, images in list(off.items())[:_SHOWN_LABELS])
+        named = ", ".join(f"{quoted(label)} ({images:.0f})" for label, images in list(off.items())[:_SHOWN_LABELS])
         sentence += f" {len(off)} of {len(worst)} labels are more than {100 * tolerance:g}% off (images): {named}. "
         sentence += (
             "`image-assets splits` counts every label; new images even them out, or raise checks.splits_even.tolerance."

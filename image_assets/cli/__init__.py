@@ -11,7 +11,8 @@ from image_assets.cli.frame import Program
 from image_assets.cli.inspecting import inspect
 from image_assets.cli.labelling import labels
 from image_assets.cli.metrics import metrics
-from image_assets.cli.options import DATASETS, output_options, settings_files_here
+from image_assets.cli.options import output_options
+from image_assets.cli.place import settings_files_here
 from image_assets.cli.quality import quality
 from image_assets.cli.remuxing import remux
 from image_assets.cli.reporting import report
@@ -21,8 +22,9 @@ from image_assets.cli.similar import similar
 from image_assets.cli.splits import splits
 from image_assets.cli.sql import sql
 from image_assets.cli.upkeep import diff, forget, gc, quarantine, reshard, retry, snapshots, vacuum
+from image_assets.core.settings_files import DATASETS_FOLDER
 
-_FIRST = f"""There is no dataset here yet: no settings file in {DATASETS}/. Begin with one of these.
+_FIRST = f"""There is no dataset here yet: no settings file in {DATASETS_FOLDER}/. Begin with one of these.
 
   image-assets init ~/photos          # look at your pictures and write a settings file with comments
   image-assets run --input ~/photos   # or try at once, without a file; what is made lies in data/store/

@@ -7,8 +7,11 @@ from typing import Any
 import click
 
 from image_assets.cli.help import command, option
-from image_assets.cli.options import datasets_folder, json_option, refuse_unprintable
-from image_assets.cli.program import printable, say, show
+from image_assets.cli.options import json_option, refuse_unprintable
+from image_assets.cli.place import datasets_folder
+from image_assets.cli.program import say, show
+from image_assets.core.errors import ConfigError
+from image_assets.core.plain_text import printable
 
 
 @command("init")
@@ -39,6 +42,8 @@ def init(place: str, as_json: bool, **options: Any) -> None:
     from image_assets.pipeline.beginning.telling import begin_dataset
 
     refuse_unprintable(place)
+    if not place.strip():
+        raise ConfigError("an empty path was given; name a folder, or leave it out for this one")
     summary = begin_dataset(_whole(place), {**options, "folder": datasets_folder()})
     config = _config_word(Path(summary["settings_file"]), summary["dataset"])
     following = [f"image-assets {name} --config {config}" for name in ("plan", "run")]

@@ -1,11 +1,12 @@
 """What a shell is offered while a command line is typed: cheap answers only, and never an error."""
 
-import os
+import shlex
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from image_assets.cli.place import settings_files_here
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -26,9 +27,10 @@ def complete_config(_: click.Context, __: click.Parameter, incomplete: str) -> "
     """Offer the names of the datasets here, and settings files."""
     from click.shell_completion import CompletionItem
 
-    folder = Path(os.environ.get("IMAGE_ASSETS_DATASETS", "data/datasets"))
     try:
-        names = sorted(path.stem for path in folder.glob("*.y*ml"))
+        # A shell puts an answer into the line as it is: one that it would take apart, or run, is left to its own
+        # completion of files, which quotes.
+        names = [path.stem for path in settings_files_here() if shlex.quote(path.stem) == path.stem]
     except OSError:
         names = []
     return _beginning(incomplete, names) or [CompletionItem(incomplete, type="file")]

@@ -6,7 +6,14 @@ from typing import Any
 import click
 
 from image_assets.cli.help import command
-from image_assets.cli.options import dataset_options, deletes_option, json_option, settings_from, wants_progress
+from image_assets.cli.options import (
+    dataset_options,
+    deletes_option,
+    json_option,
+    same_dataset,
+    settings_from,
+    wants_progress,
+)
 from image_assets.cli.program import EXIT_FAILURE, exit_with_status, is_quiet, say, show
 from image_assets.cli.progress import drawn_progress
 from image_assets.core.errors import ConfigError
@@ -15,7 +22,8 @@ from image_assets.core.errors import ConfigError
 @command()
 @dataset_options
 @click.option("--output", metavar="FILE_OR_DIR", help="Also write the dataset there; the suffix decides the format.")
-@click.option("--format", "format_name", metavar="NAME", help="Format of --output, where no suffix says it: files")
+@click.option("--format", "format_name", metavar="NAME",
+    help="Format of an --output without suffix; files: a folder of images.")  # fmt: skip
 @click.option("--image-array", is_flag=True, help="Put pixels into a CSV, JSON or Parquet --output.")
 @click.option(
     "--normalize",
@@ -33,7 +41,8 @@ def run(output: str | None, recheck: bool, allow_deletes: bool, as_json: bool, *
     """Bring a dataset in line with its source; only what changed is done.
 
     New and changed images are processed, then follow index, feature vectors and exports. A bad image stops nothing
-    (`image-assets quarantine` lists it), and a killed run is gone on with by the next. The source is never written to.
+    (`image-assets quarantine` lists it), and the next run goes on where a killed one ended. The source is never
+    written to.
 
     \b
     image-assets run                                    # the dataset in data/datasets/
@@ -67,7 +76,8 @@ def run(output: str | None, recheck: bool, allow_deletes: bool, as_json: bool, *
             summary["output"] = [str(path) for path in export_dataset(settings.store, target)]
     show(summary, as_json=as_json)
     if summary["failed"] and not as_json and not is_quiet():
-        click.echo("image-assets: `image-assets quarantine`, of the same dataset, lists what failed and why", err=True)
+        listing = " ".join(["image-assets quarantine", *same_dataset(options)])
+        click.echo(f"image-assets: what failed, and why: {listing}", err=True)
     exit_with_status(summary["pipeline_status"])
 
 

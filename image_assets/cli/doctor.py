@@ -7,24 +7,18 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from image_assets.cli.completing import complete_config
 from image_assets.cli.help import command, option
-from image_assets.cli.options import json_option, settings_file_of, settings_files_here
-from image_assets.cli.program import EXIT_FAILURE, coloured, printable, say, show
+from image_assets.cli.options import configs_option, json_option, named_settings_file
+from image_assets.cli.place import settings_files_here
+from image_assets.cli.program import EXIT_FAILURE, coloured, say, show
+from image_assets.core.plain_text import printable
 
 # What was found begins in this column, and lines end here at most.
 _AT, _WIDTH = 28, 120
 
 
 @command()
-@option(
-    "--config",
-    "configs",
-    multiple=True,
-    metavar="YAML|NAME",
-    shell_complete=complete_config,
-    help="Dataset to look at; may be given several times [default: all in data/datasets/].",
-)
+@configs_option
 @option("--no-write", is_flag=True, help="Do not write a probe into the stores, not even for a moment.")
 @option("--no-dagster", is_flag=True, help="Do not ask Dagster's instance, which takes some seconds.")
 @json_option  # fmt: skip
@@ -44,10 +38,10 @@ def doctor(configs: tuple[str, ...], no_write: bool, no_dagster: bool, as_json: 
     """
     from image_assets.pipeline.doctor.examining import examine
 
-    files = [settings_file_of({"config": name, "input_dir": None}) for name in configs] or settings_files_here()
+    files = [named_settings_file(name) for name in configs] or settings_files_here()
     told: list[dict[str, str]] = []
     title = ""
-    for of, finding in examine([file for file in files if file], write=not no_write, dagster=not no_dagster):
+    for of, finding in examine(files, write=not no_write, dagster=not no_dagster):
         told.append({"of": of, **asdict(finding)})
         if as_json:
             continue
@@ -74,7 +68,7 @@ def _say(line: dict[str, str]) -> None:
         say(f"{'':<{_AT}}{row}")
 
 
-def _sum_up(told: list[dict[str, str]], failed: int, files: Sequence[Path | None]) -> None:
+def _sum_up(told: list[dict[str, str]], failed: int, files: Sequence[Path]) -> None:
     warned = sum(line["level"] == "warn" for line in told)
     say()
     if not files:

@@ -41,7 +41,8 @@ class _Teaching(click.Command):
         sections: dict[str, list[tuple[str, str]]] = {title: [] for title in _ORDER}
         for param in self.get_params(ctx):
             record = param.get_help_record(ctx)
-            if record is not None:
+            # An argument without words stands in the first line already.
+            if record is not None and record[1]:
                 sections[_section_of(param)].append(record)
         if isinstance(self, click.Group):
             self.format_commands(ctx, formatter)

@@ -6,23 +6,15 @@ from typing import Any
 
 import click
 
-from image_assets.cli.completing import complete_config
 from image_assets.cli.help import DATASET, command, option
-from image_assets.cli.options import DATASETS, datasets_folder, output_options, settings_file_of
+from image_assets.cli.options import configs_option, named_settings_file, output_options
+from image_assets.cli.place import datasets_folder
 from image_assets.cli.program import EXIT_FAILURE, is_quiet
 from image_assets.core.errors import ConfigError
 
 
 @command()
-@option(
-    "--config",
-    "configs",
-    multiple=True,
-    metavar="YAML|NAME",
-    section=DATASET,
-    shell_complete=complete_config,
-    help=f"Settings file, or the name of one in {DATASETS}/; can be given again [default: all there].",
-)
+@configs_option
 @option("--datasets", metavar="FOLDER", section=DATASET, help="All settings files of another folder.")
 @option("--out", metavar="FILE.prom", help="Write a file for the textfile collector of Prometheus' node exporter.")
 @option("--serve", metavar="HOST:PORT", help="Answer at http://HOST:PORT/metrics until Ctrl-C.")
@@ -87,7 +79,7 @@ def metrics(configs: tuple[str, ...], datasets: str | None, out: str | None, **o
 def _places(configs: tuple[str, ...], datasets: str | None) -> list[Path]:
     if not configs:
         return [Path(datasets) if datasets is not None else datasets_folder()]
-    named = [settings_file_of({"config": name, "input_dir": None}) or Path(name) for name in configs]
+    named = [named_settings_file(name) for name in configs]
     if missing := [path for path in named if not path.is_file()]:
         raise ConfigError(f"settings file {missing[0]} does not exist")
     return named

@@ -1,6 +1,6 @@
 """Options that commands share, and the settings that they name."""
 
-import os
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,14 +9,15 @@ import click
 
 from image_assets.cli.completing import complete_config, complete_words
 from image_assets.cli.help import DATASET, INSTEAD, TELLING, option
+from image_assets.cli.place import datasets_folder, settings_files_here
 from image_assets.cli.program import QUIET, is_quiet
 from image_assets.core.errors import ConfigError
+from image_assets.core.settings_files import DATASETS_FOLDER
 
 if TYPE_CHECKING:
     from image_assets.settings import Settings
 
-DATASETS = Path("data/datasets")
-SAMPLE_SETTINGS = DATASETS / "photos.yaml"
+_SAMPLE = "photos.yaml"
 _KINDS = ("auto", "folder", "archives", "tables", "huggingface", "urls", "bucket")
 _ENGINES = ("auto", "inline", "local", "ray", "dask", "spark")
 
@@ -25,7 +26,8 @@ def dataset_options(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options that say which dataset, and what of its settings to override."""
     options = [
         option("--config", metavar="YAML|NAME", section=DATASET, shell_complete=complete_config,
-               help=f"Settings file, or the name of one in {DATASETS}/ [default: the one there, or photos.yaml]."),
+               help=f"Settings file, or the name of one in {DATASETS_FOLDER}/ [default: the one there, or "
+               "photos.yaml]."),
         option("--input", "input_dir", metavar="PLACE", section=DATASET, type=click.Path(),
                help="Instead of a settings file: a folder, bucket, archive, table or list of URLs."),
         option("--kind", metavar="KIND", section=DATASET, shell_complete=complete_words(*_KINDS),
@@ -73,6 +75,12 @@ def json_option(command: Callable[..., None]) -> Callable[..., None]:
 deletes_option = option("--allow-deletes", is_flag=True, help="Confirm that an empty or much smaller source is meant.")
 
 
+configs_option = option(
+    "--config", "configs", multiple=True, metavar="YAML|NAME", section=DATASET, shell_complete=complete_config,
+    help=f"Settings file, or the name of one in {DATASETS_FOLDER}/; can be given again [default: all there].",
+)  # fmt: skip
+
+
 def wants_progress(*, as_json: bool) -> bool:
     """Return whether progress is to be shown on stderr."""
     return not as_json and not is_quiet()
@@ -89,10 +97,22 @@ def settings_from(options: dict[str, Any]) -> "Settings":
 
 
 def settings_file_of(options: dict[str, Any]) -> Path | None:
-    """Return the settings file that the options name, None where they name a bare place."""
-    config = options["config"]
-    if config is None:
-        return _only_settings_file() if options["input_dir"] is None else None
+    """Return the settings file that the options name, None where they name a bare place.
+
+    Raises:
+        ConfigError: there is no such dataset, or it is not said which of several.
+    """
+    if options["config"] is not None:
+        return named_settings_file(options["config"])
+    return _only_settings_file() if options["input_dir"] is None else None
+
+
+def named_settings_file(config: str) -> Path:
+    """Return the settings file of a path, or of the name of a dataset of this place.
+
+    Raises:
+        ConfigError: there is no dataset of that name.
+    """
     # A word is the name of a dataset, where no file is called so.
     named = [datasets_folder() / f"{config}{suffix}" for suffix in (".yaml", ".yml")]
     is_word = Path(config).name == config and not Path(config).suffix and not Path(config).is_file()
@@ -103,21 +123,15 @@ def settings_file_of(options: dict[str, Any]) -> Path | None:
     return found
 
 
-def datasets_folder() -> Path:
-    """Return the folder whose settings files are the datasets of this place, as Dagster has it."""
-    return Path(os.environ.get("IMAGE_ASSETS_DATASETS", DATASETS))
-
-
-def settings_files_here() -> list[Path]:
-    """Return the settings files of this place, in order of their names."""
-    # The rule of settings.datasets, without its imports: this is asked while a command line is typed.
-    found = (path for path in datasets_folder().glob("*") if path.suffix in {".yaml", ".yml"})
-    return sorted(path for path in found if not path.name.startswith((".", "#")))
+def same_dataset(options: dict[str, Any]) -> list[str]:
+    """Return the words of a command line that name the dataset of these options, for a shell."""
+    given = {"--config": options["config"], "--input": options["input_dir"], "--store": options["store"]}
+    return [word for name, value in given.items() if value is not None for word in (name, shlex.quote(value))]
 
 
 def _only_settings_file() -> Path:
     found, folder = settings_files_here(), datasets_folder()
-    sample = [path for path in found if path.name == SAMPLE_SETTINGS.name]
+    sample = [path for path in found if path.name == _SAMPLE]
     if len(found) == 1 or sample:
         return (sample or found)[0]
     if not found:

@@ -1,12 +1,16 @@
 """What the program says: answers as text or as one JSON object, tables, and how it ends."""
 
 import json
+import re
 import shutil
 import sys
 import unicodedata
 from typing import Any
 
 import click
+
+from image_assets.core.plain_text import printable
+from image_assets.core.words import size
 
 EXIT_FAILURE, EXIT_USAGE, EXIT_PARTIAL, EXIT_INTERRUPTED = 1, 2, 3, 130
 # The key under which --quiet stands in click's context.
@@ -17,6 +21,9 @@ _COLOURS = {
     **dict.fromkeys(("failure", "fail", "failed", "error", "refused"), "red"),
 }
 _LEAST_WIDTH = 8
+# With less than this of a key or a sentence nobody knows which it is.
+_LEAST_LEFT = 24
+_MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d):\d\d(?:\.\d+)?\+00:00")
 
 
 def show(summary: dict[str, Any], *, as_json: bool) -> None:
@@ -28,24 +35,46 @@ def show(summary: dict[str, Any], *, as_json: bool) -> None:
         return
     width = max(len(name) for name in summary)
     for name, value in summary.items():
-        text = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
-        click.echo(f"{name:<{width}}  {coloured(text)}")
+        click.echo(f"{name:<{width}}  {coloured(_told(name, value))}")
 
 
 def show_table(rows: list[dict[str, Any]], columns: list[str]) -> None:
     """Print rows below each other, a column each; what cannot be printed in one line is escaped.
 
-    On a terminal that is too narrow the widest columns are shortened in the middle; into a pipe all of it goes.
+    On a terminal moments and digests are short, and where it is too narrow the widest columns are shortened in the
+    middle; where little would be left of them, each row is told in lines of its own. Into a pipe all of it goes.
     """
     if is_quiet():
         return
-    texts = [[_cell(row[name]) for name in columns] for row in rows]
-    widths = [max(_width(line[at]) for line in [columns, *texts]) for at in range(len(columns))]
-    if sys.stdout.isatty():
-        widths = _narrowed(widths, shutil.get_terminal_size().columns or _LEAST_WIDTH * 10)
-    for line in [columns, *texts]:
-        cells = [_padded(_shortened(text, width), width) for text, width in zip(line, widths, strict=True)]
-        click.echo("  ".join(cells).rstrip())
+    on_terminal = sys.stdout is not None and sys.stdout.isatty()
+    texts = [[_brief(name, _cell(row[name])) if on_terminal else _cell(row[name]) for name in columns] for row in rows]
+    full = [max(_width(line[at]) for line in [columns, *texts]) for at in range(len(columns))]
+    widths = _narrowed(full, shutil.get_terminal_size().columns or _LEAST_WIDTH * 10) if on_terminal else full
+    if any(width < min(needed, _LEAST_LEFT) for width, needed in zip(widths, full, strict=True)):
+        _show_one_by_one(texts, columns)
+        return
+    _show_line(columns, widths, plain=True)
+    for line in texts:
+        _show_line(line, widths)
+    if on_terminal and not rows:
+        click.echo("(none)")
+
+
+def _show_line(texts: list[str], widths: list[int], *, plain: bool = False) -> None:
+    cells = []
+    for text, width in zip(texts, widths, strict=True):
+        short = _shortened(text, width)
+        cells.append((short if plain else coloured(short)) + " " * max(0, width - _width(short)))
+    click.echo("  ".join(cells).rstrip())
+
+
+def _show_one_by_one(texts: list[list[str]], columns: list[str]) -> None:
+    width = max(map(len, columns))
+    for number, line in enumerate(texts):
+        if number:
+            click.echo()
+        for name, text in zip(columns, line, strict=True):
+            click.echo(f"{name:<{width}}  {coloured(text)}")
 
 
 def exit_with_status(pipeline_status: str) -> None:
@@ -59,11 +88,6 @@ def say(text: str = "") -> None:
         click.echo(text)
 
 
-def printable(text: str) -> str:
-    """Return a text in one line, in which what a terminal would obey is escaped."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
-
-
 def is_quiet() -> bool:
     """Return whether --quiet was given."""
     ctx = click.get_current_context(silent=True)
@@ -75,8 +99,26 @@ def coloured(text: str) -> str:
     return click.style(text, fg=_COLOURS[text]) if text in _COLOURS else text
 
 
+def _told(name: str, value: Any) -> str:
+    """Return a value in words: nothing as -, many bytes also in units that people know."""
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(str, value)) or "-"
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {item}" for key, item in value.items()) or "-"
+    if name.endswith("_bytes") and isinstance(value, int) and value >= 10**6:
+        return f"{value} ({size(value)})"
+    return "-" if value is None or value == "" else str(value)
+
+
 def _cell(value: Any) -> str:
     return "-" if value is None else printable(str(value))
+
+
+def _brief(column: str, text: str) -> str:
+    """Return a moment to the minute, and as much of a digest as names it."""
+    if found := _MOMENT.fullmatch(text):
+        return f"{found[1]} {found[2]}Z"
+    return text[:8] if column == "digest" else text
 
 
 def _width(text: str) -> int:
@@ -104,7 +146,3 @@ def _shortened(text: str, width: int) -> str:
     # Of a key the end says more than the middle.
     keep = width - 2
     return f"{text[: keep - keep // 2]}..{text[len(text) - keep // 2 :]}"
-
-
-def _padded(text: str, width: int) -> str:
-    return coloured(text) + " " * max(0, width - _width(text))

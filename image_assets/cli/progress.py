@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from image_assets.core.words import duration
+
 if TYPE_CHECKING:
     from image_assets.pipeline.progress import Stage
 
@@ -114,15 +116,8 @@ def _columns() -> int:
 
 def _line(stage: "Stage", seconds: float) -> str:
     total, rate = stage.total or 0, stage.done / max(seconds, 1e-9)
-    left = f", {_duration((total - stage.done) / rate)} left" if rate else ""
+    left = f", {duration((total - stage.done) / rate)} left" if rate else ""
     return f"image-assets: {stage.name}: {stage.done:,} of {total:,} {stage.unit}, {rate:,.0f}/s{left}"
-
-
-def _duration(seconds: float) -> str:
-    minutes = int(seconds) // 60
-    if minutes < 1:
-        return f"{seconds:.0f} s"
-    return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.0f} h"
 
 
 def _kept(stage: "Stage | None") -> str:

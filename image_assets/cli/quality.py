@@ -41,7 +41,9 @@ def quality(worst: int, as_json: bool, **options: Any) -> None:
 
 
 def _show_for_people(summary: dict[str, Any]) -> None:
-    show_table(summary["checks"], ["check", "outcome", "sentence"])
+    # Sentences are Markdown, in which a label is code.
+    checks = [{**check, "sentence": check["sentence"].replace("`", "")} for check in summary["checks"]]
+    show_table(checks, ["check", "outcome", "sentence"])
     channels = {name: [f"{value:.4f}" for value in summary[f"channel_{name}"]] for name in ("mean", "std")}
     if channels["mean"]:
         say()

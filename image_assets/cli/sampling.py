@@ -9,6 +9,7 @@ from image_assets.cli.help import command
 from image_assets.cli.options import dataset_options, json_option, settings_from
 from image_assets.cli.program import say, show
 from image_assets.core.errors import ConfigError
+from image_assets.core.plain_text import shown
 
 
 @command()
@@ -83,8 +84,4 @@ def _print(keys: list[str]) -> None:
 def _in_words(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
-    return ", ".join(f"{_printable(name) or '(none)'} {count:g}" for name, count in value.items()) or "-"
-
-
-def _printable(text: str) -> str:
-    return text if text.isprintable() else repr(text)
+    return ", ".join(f"{shown(name) or '(none)'} {count:g}" for name, count in value.items()) or "-"

@@ -11,7 +11,7 @@ from image_assets.cli.program import say, show, show_table
 @dataset_options
 @json_option
 def splits(as_json: bool, **options: Any) -> None:
-    """Say how many images of each label train and measure.
+    """Say how many images of each label are for train, val and test.
 
     Splits are made with each new index (setting splits.method). Duplicates are never in two of them, and no image
     changes sides: what ties train to val or test together is kept out of both until the tie is gone.

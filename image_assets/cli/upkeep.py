@@ -50,7 +50,7 @@ def retry(reasons: tuple[str, ...], as_json: bool, **options: Any) -> None:
 
     \b
     image-assets retry --reason unreadable
-    image-assets retry --reason unreadable --reason decode_timeout
+    image-assets retry --reason unreadable --reason decoder_timeout
     """
     from image_assets.pipeline.detect import RunOptions, known_reasons
     from image_assets.pipeline.summary import run_summary

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -79,6 +79,24 @@ class IndexHead:
     def outputs_a_frame(self) -> int:
         """How many outputs each frame has; 0 when only first frames are there."""
         return int(self.totals.get(OUTPUTS_A_FRAME, 0))
+
+    def is_followed_by(self, head: "MadeOfIndex") -> bool:
+        """Return whether a file is of this index, row by row."""
+        return (head.index_number, head.index_digest) == (self.number, self.digest)
+
+
+class MadeOfIndex(Protocol):
+    """The head of a file that has something to say of each row of an index."""
+
+    @property
+    def index_number(self) -> int:
+        """The number of the index."""
+        ...
+
+    @property
+    def index_digest(self) -> str:
+        """Its digest."""
+        ...
 
 
 def select_columns(rows: pa.Table, names: Sequence[str], outputs_a_frame: int) -> pa.Table:

@@ -1,12 +1,13 @@
 """`dg scaffold defs image_assets.ImageDataset NAME --pictures FOLDER`: a defs.yaml with what there is to decide."""
 
 import json
-import re
 from pathlib import Path
 
 import click
 import dagster as dg
 from pydantic import BaseModel, Field
+
+from image_assets.settings import as_dataset_name
 
 _YAML = """\
 type: {type_name}
@@ -75,7 +76,7 @@ class DatasetScaffolder(dg.Scaffolder[DatasetParams]):
     def scaffold(self, request: dg.ScaffoldRequest[DatasetParams]) -> None:
         """Write the file; Dagster has made its folder."""
         folder = request.target_path.parent if request.append else request.target_path
-        name = _dataset_name(folder.name)
+        name = as_dataset_name(folder.name)
         pictures, store = request.params.pictures, request.params.store or f"data/store/{name}"
         if request.scaffold_format == "python":
             text = _PYTHON.format(name=name, pictures=json.dumps(pictures), store=json.dumps(store))
@@ -95,8 +96,3 @@ def _from_root(path: str) -> str:
     if "://" in path or path.startswith(("/", "~", "{")):
         return path
     return "{{ context.project_root }}/" + path
-
-
-def _dataset_name(folder: str) -> str:
-    name = re.sub(r"[^a-z0-9_]+", "_", folder.lower()).strip("_")[:63]
-    return name if name[:1].isalpha() else f"images_{name}".rstrip("_")

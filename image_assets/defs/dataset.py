@@ -3,6 +3,8 @@
 from typing import TYPE_CHECKING
 
 import dagster as dg
+
+# What Dagster does with a source asset by itself, and too late: see below.
 from dagster._core.definitions.external_asset import create_external_asset_from_source_asset
 
 from image_assets.defs.index_assets import follower_asset, training_index_asset

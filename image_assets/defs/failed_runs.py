@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
-from dagster._core.event_api import RunStatusChangeRecordsFilter
+
+# What these tags mean is documented, and their names are not published.
 from dagster._core.storage.tags import BACKFILL_ID_TAG, RETRY_NUMBER_TAG, ROOT_RUN_ID_TAG, WILL_RETRY_TAG
 
 from image_assets.defs.instance_events import was_killed
@@ -82,7 +83,7 @@ def is_run_of(instance: dg.DagsterInstance, run: dg.DagsterRun, names: Names) ->
 
 
 def _failures(instance: dg.DagsterInstance, after: int) -> Iterator[tuple[int, Any]]:
-    wanted = RunStatusChangeRecordsFilter(event_type=dg.DagsterEventType.RUN_FAILURE, after_storage_id=after)
+    wanted = dg.RunStatusChangeRecordsFilter(event_type=dg.DagsterEventType.RUN_FAILURE, after_storage_id=after)
     for record in instance.fetch_run_status_changes(wanted, limit=_AT_ONCE, ascending=True).records:
         yield record.storage_id, record.event_log_entry
 

@@ -1,16 +1,14 @@
 """`training_index`, and the assets of what follows it: vectors, groups of duplicates, exports …"""
 
 import time
-from collections.abc import Sequence
 
 import dagster as dg
 
 from image_assets.checks import INDEX_CHECKS
-from image_assets.checks.base import Verdict
 from image_assets.core.index import INDEX_SCHEMA
 from image_assets.defs.columns import FOLLOWER_SCHEMAS, column_schema, follower_lineage
 from image_assets.defs.descriptions import FOLLOWER_FILES, follower_description, index_description
-from image_assets.defs.instance_events import check_specs, plain_failures, severity
+from image_assets.defs.instance_events import check_result, check_specs, plain_failures
 from image_assets.defs.metadata import index_metadata, place_metadata
 from image_assets.defs.names import Names
 from image_assets.defs.pages import index_page
@@ -52,7 +50,7 @@ def training_index_asset(settings: Settings, names: Names) -> dg.AssetsDefinitio
         return dg.MaterializeResult(
             metadata={**page, **facts},
             data_version=dg.DataVersion(report.head.data_version),
-            check_results=_results(report.verdicts),
+            check_results=list(map(check_result, report.verdicts)),
         )
 
     return training_index
@@ -85,7 +83,7 @@ def follower_asset(settings: Settings, names: Names, name: str, follower: Follow
         return dg.MaterializeResult(
             metadata={**report.facts, "seconds": seconds, **follower_lineage(name, names.training_index)},
             data_version=dg.DataVersion(follower_version(settings, follower, report.index_digest)),
-            check_results=_results(report.verdicts),
+            check_results=list(map(check_result, report.verdicts)),
         )
 
     return following
@@ -94,16 +92,3 @@ def follower_asset(settings: Settings, names: Names, name: str, follower: Follow
 def follower_version(settings: Settings, follower: Follower, index_digest: str) -> str:
     """Return the data version of what a follower makes of an index."""
     return f"{follower.version(settings)}-{index_digest[:32]}"
-
-
-def _results(verdicts: Sequence[Verdict]) -> list[dg.AssetCheckResult]:
-    return [
-        dg.AssetCheckResult(
-            check_name=verdict.check,
-            passed=verdict.passed,
-            severity=severity(verdict),
-            description=verdict.sentence,
-            metadata=dict(verdict.numbers),
-        )
-        for verdict in verdicts
-    ]

@@ -5,6 +5,7 @@ from typing import Any
 
 import dagster as dg
 
+from image_assets.defs.instance_events import last_materialization
 from image_assets.pipeline.pinning import Pin
 
 # The newest events asked for at once: of most shards the last one is among them.
@@ -13,8 +14,8 @@ _PAGE = 1000
 
 def recorded_facts(instance: dg.DagsterInstance, asset: dg.AssetKey) -> dict[str, Any]:
     """Return the metadata of an asset's last materialization as plain values; empty where there is none."""
-    records = instance.fetch_materializations(asset, limit=1).records
-    found = records[0].asset_materialization if records else None
+    record = last_materialization(instance, asset)
+    found = record.asset_materialization if record is not None else None
     return {} if found is None else _plain(found)
 
 

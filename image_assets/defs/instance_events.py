@@ -1,8 +1,8 @@
 """What Dagster's event log holds of a partitioned asset, and events written into it by hand.
 
 A range run handles many partitions in one process, and Dagster's own results cannot say which partition they are of;
-so the events of `image_shards` are logged here. The calls below that Dagster does not document as public are kept in
-this one module.
+so the events of `image_shards` are logged here. What Dagster does not document as public is kept in this module, and in
+the few that a test names: each says what it needs of it.
 """
 
 import inspect
@@ -12,10 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import dagster as dg
-from dagster._core.definitions.asset_checks.asset_check_evaluation import (
-    AssetCheckEvaluation,
-    AssetCheckEvaluationTargetMaterializationData,
-)
+from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
 from dagster._core.definitions.data_version import (
     CODE_VERSION_TAG,
     DATA_VERSION_TAG,
@@ -49,13 +46,20 @@ def recorded_version(instance: dg.DagsterInstance, asset: dg.AssetKey) -> str | 
     return tags.get(DATA_VERSION_TAG) if tags else None
 
 
+def last_materialization(
+    instance: dg.DagsterInstance, asset: dg.AssetKey, partition: str | None = None
+) -> dg.EventLogRecord | None:
+    """Return the last materialization of an asset, or of a partition of it; None where there is none."""
+    wanted = dg.AssetRecordsFilter(asset, asset_partitions=[partition] if partition is not None else None)
+    return next(iter(instance.fetch_materializations(wanted, limit=1).records), None)
+
+
 def last_metadata(
     instance: dg.DagsterInstance, asset: dg.AssetKey, data_version: str, partition: str | None
 ) -> Mapping[str, dg.MetadataValue]:
     """Return the metadata of the last materialization, of a partition perhaps; nothing if that was of another state."""
-    wanted = dg.AssetRecordsFilter(asset, asset_partitions=[partition] if partition is not None else None)
-    records = instance.fetch_materializations(wanted, limit=1).records
-    last = records[0].asset_materialization if records else None
+    record = last_materialization(instance, asset, partition)
+    last = record.asset_materialization if record is not None else None
     if last is None or (last.tags or {}).get(DATA_VERSION_TAG) != data_version:
         return {}
     return last.metadata
@@ -144,37 +148,30 @@ def log_checks(
     """
     target = _target(context.instance, asset, partition)
     for verdict in verdicts:
-        evaluation = AssetCheckEvaluation(
-            asset_key=asset,
-            check_name=verdict.check,
-            passed=verdict.passed,
-            metadata=dict(verdict.numbers),
-            target_materialization_data=target,
-            severity=severity(verdict),
-            description=verdict.sentence,
-            partition=partition,
+        context.log_event(
+            dg.AssetCheckEvaluation(
+                asset_key=asset, target_materialization_data=target, partition=partition, **_fields(verdict)
+            )
         )
-        context.log_event(evaluation)
 
 
 def listing_check_event(
     instance: dg.DagsterInstance, asset: dg.AssetKey, verdict: Verdict
-) -> AssetCheckEvaluation | None:
+) -> dg.AssetCheckEvaluation | None:
     """Return the event for a verdict on the source, or None when the last one said the same."""
     key = dg.AssetCheckKey(asset, verdict.check)
     record = instance.event_log_storage.get_latest_asset_check_execution_by_key([key]).get(key)
     event = record.event.dagster_event if record is not None and record.event is not None else None
     last = event.event_specific_data if event is not None else None
-    if isinstance(last, AssetCheckEvaluation) and (last.passed, last.description) == (verdict.passed, verdict.sentence):
+    said = (verdict.passed, verdict.sentence)
+    if isinstance(last, dg.AssetCheckEvaluation) and (last.passed, last.description) == said:
         return None
-    return AssetCheckEvaluation(
-        asset_key=asset,
-        check_name=verdict.check,
-        passed=verdict.passed,
-        metadata=dict(verdict.numbers),
-        severity=severity(verdict),
-        description=verdict.sentence,
-    )
+    return dg.AssetCheckEvaluation(asset_key=asset, **_fields(verdict))
+
+
+def check_result(verdict: Verdict) -> dg.AssetCheckResult:
+    """Return a verdict as the result of a check of an asset that is being made, or alone."""
+    return dg.AssetCheckResult(**_fields(verdict))
 
 
 def silent_output(name: str) -> dg.Output[None]:
@@ -184,11 +181,6 @@ def silent_output(name: str) -> dg.Output[None]:
     without any output it skips the steps that follow. The mark is what it uses itself for events logged by hand.
     """
     return dg.Output(None, output_name=name, metadata={SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION: True})
-
-
-def severity(verdict: Verdict) -> dg.AssetCheckSeverity:
-    """Return a verdict's severity in Dagster's terms."""
-    return dg.AssetCheckSeverity.ERROR if verdict.severity == "error" else dg.AssetCheckSeverity.WARN
 
 
 def check_specs(
@@ -220,21 +212,34 @@ def check_specs(
 
 @contextmanager
 def plain_failures() -> Iterator[None]:
-    """Turn the platform's own errors into a failure that Dagster shows as one sentence, not as a traceback."""
+    """Turn the platform's own errors into a failure that Dagster shows as one sentence, not as a traceback.
+
+    Raises:
+        Failure: the block raised an error of ours.
+    """
     try:
         yield
     except ImageAssetsError as error:
         raise dg.Failure(description=str(error)) from None
 
 
+def _fields(verdict: Verdict) -> dict[str, Any]:
+    """Return a verdict in Dagster's terms."""
+    return {
+        "check_name": verdict.check,
+        "passed": verdict.passed,
+        "severity": dg.AssetCheckSeverity.ERROR if verdict.severity == "error" else dg.AssetCheckSeverity.WARN,
+        "description": verdict.sentence,
+        "metadata": dict(verdict.numbers),
+    }
+
+
 def _target(
     instance: dg.DagsterInstance, asset: dg.AssetKey, partition: str
 ) -> AssetCheckEvaluationTargetMaterializationData | None:
-    filters = dg.AssetRecordsFilter(asset_key=asset, asset_partitions=[partition])
-    records = instance.fetch_materializations(filters, limit=1).records
-    if not records:
+    record = last_materialization(instance, asset, partition)
+    if record is None:
         return None
-    record = records[0]
     return AssetCheckEvaluationTargetMaterializationData(
         storage_id=record.storage_id, run_id=record.run_id, timestamp=record.timestamp
     )

@@ -3,7 +3,6 @@
 from typing import Any
 
 import dagster as dg
-from dagster._core.errors import DagsterInvariantViolationError
 from pydantic import Field, PrivateAttr
 
 from image_assets.core.errors import DatasetError
@@ -111,5 +110,5 @@ def _step_of(context: dg.InputContext) -> str | None:
     """Return the step that is running, and which try of it; None outside of a run."""
     try:
         return f"{context.step_context.step.key} {context.step_context.previous_attempt_count}"
-    except DagsterInvariantViolationError:
+    except dg.DagsterInvariantViolationError:
         return None

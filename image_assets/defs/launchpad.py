@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from typing import Any, get_args
 
 import dagster as dg
+
+# For _CheckedFields: what is published judges each field alone.
 from dagster._config.config_type import ConfigTypeKind
 from dagster._config.errors import PostProcessingError
 from dagster._config.field_utils import _ConfigHasFields

@@ -7,7 +7,7 @@ import dagster as dg
 from image_assets.checks import LISTING_CHECKS
 from image_assets.checks.base import Verdict
 from image_assets.core.errors import SourceError
-from image_assets.defs.instance_events import plain_failures, severity
+from image_assets.defs.instance_events import check_result, plain_failures
 from image_assets.defs.names import Names
 from image_assets.pipeline.detect import look
 from image_assets.settings import Settings
@@ -41,11 +41,6 @@ def _check(settings: Settings, names: Names, name: str, text: str) -> dg.AssetCh
     def check() -> dg.AssetCheckResult:
         with plain_failures():
             verdict = judge_source(settings)
-        return dg.AssetCheckResult(
-            passed=verdict.passed,
-            severity=severity(verdict),
-            description=verdict.sentence,
-            metadata=dict(verdict.numbers),
-        )
+        return check_result(verdict)
 
     return check

@@ -83,9 +83,7 @@ def listing_metadata(state: State, shard: str) -> dict[str, Any]:
         metadata["other_files"] = listing.ignored
     if listing.notes:
         rows = [[plain(note)] for note in listing.notes[:_SHOWN_NOTES]]
-        more = len(listing.notes) - len(rows)
-        text = table(["found in the source"], [*rows, *([[f"… {more:,} more"]] if more else [])])
-        metadata["notes"] = dg.MetadataValue.md(text)
+        metadata["notes"] = dg.MetadataValue.md(table(["found in the source"], rows, len(listing.notes) - len(rows)))
     return metadata
 
 
@@ -107,5 +105,4 @@ def place_metadata(settings: Settings, file: str | None) -> Mapping[str, Any]:
 def _failure_table(failures: pa.Table) -> str:
     found = failures.select(["key", "reason", "detail"]).slice(0, _SHOWN_FAILURES).to_pylist()
     rows = [[plain(row["key"]), str(row["reason"]), plain(row["detail"] or "")] for row in found]
-    more = failures.num_rows - len(rows)
-    return table(["image", "reason", "detail"], [*rows, *([[f"… {more:,} more", "", ""]] if more else [])])
+    return table(["image", "reason", "detail"], rows, failures.num_rows - len(rows))

@@ -54,6 +54,12 @@ class Names:
         return f"{self.dataset}_assemble"
 
 
+def listing_of(run: dg.DagsterRun) -> int | None:
+    """Return the number of the snapshot of the source that the sensor asked for a run with, None where it did not."""
+    number = run.tags.get(LISTING_TAG, "")
+    return int(number) if number.isdecimal() else None
+
+
 def names_of(settings: Settings) -> Names:
     """Return the names of a dataset."""
     return Names(settings.name, dg.StaticPartitionsDefinition(shard_names(settings.num_shards)))

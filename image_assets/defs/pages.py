@@ -44,8 +44,7 @@ class ShardPages:
             return self._made(report, state)
         nothing = {"what_changed": dg.MetadataValue.md(changes_text(NOTHING_CHANGED))}
         version = report.head.data_version
-        known = last_metadata(self._context.instance, self._asset, version, report.shard)
-        kept = {name: known[name] for name in _STAYS if name in known}
+        kept = _kept(last_metadata(self._context.instance, self._asset, version, report.shard))
         if kept or self._made_again >= _MOST_MADE_AGAIN or not self._settings.contact_sheets.shard_images:
             return {**nothing, **kept}
         self._made_again += 1
@@ -71,10 +70,8 @@ def index_page(
     """Return what to show of an index; of one that stays as it was what is shown already."""
     head, store = report.head, Store(settings.store)
     changes = NOTHING_CHANGED
-    if not report.published:
-        known = last_metadata(context.instance, asset, head.data_version, None)
-        if kept := {name: known[name] for name in _STAYS if name in known}:
-            return {"what_changed": dg.MetadataValue.md(changes_text(changes)), **kept}
+    if not report.published and (kept := _kept(last_metadata(context.instance, asset, head.data_version, None))):
+        return {"what_changed": dg.MetadataValue.md(changes_text(changes)), **kept}
     try:
         if report.published:
             changes = index_changes(store, head)
@@ -82,6 +79,10 @@ def index_page(
     except ImageAssetsError as error:
         return _not_shown(context, error)
     return _page(changes, sheet, spread, f"index {head.number} of {settings.name}")
+
+
+def _kept(known: Mapping[str, dg.MetadataValue]) -> dict[str, dg.MetadataValue]:
+    return {name: known[name] for name in _STAYS if name in known}
 
 
 def _quarantine(rows: pa.Table) -> Mapping[str, Any]:

@@ -1,8 +1,10 @@
 """Markdown that Dagster shows: tables, bars and pictures, without markup out of the names of strangers' files."""
 
+import re
 from collections.abc import Iterable, Sequence
 
 from image_assets.core.sample import REASONS
+from image_assets.core.words import counted
 from image_assets.pipeline.contact_sheets import Sheet, reason_of
 from image_assets.pipeline.histograms import Bars
 from image_assets.pipeline.run_changes import Changes
@@ -12,27 +14,34 @@ IN_PLACE = 990
 _LEAST_LISTED = 5
 _BAR_WIDTH = 20
 _EIGHTHS = " ▏▎▍▌▋▊▉"
-_MOST_CELL = 160
+# A longer word makes a table wider than the page, and what is said beside it is out of sight.
+_MOST_CELL, _MOST_NAME, _MOST_LABEL = 160, 60, 40
 _MARKUP = frozenset("|<>&`[]()*_!\\#~:@")
+# Dagster's pages make links of words like addresses, however they are escaped, but not across a piece of code.
+_OF_ADDRESSES = re.compile(r"((?<=www)[.:@]+|(?<=http)[.:@]+|(?<=https)[.:@]+|[.:@]*@[.:@]*)", re.IGNORECASE)
 
 
-def plain(text: str) -> str:
-    """Return text as it is to be read: no markup, no line breaks, no direction of its own; not too long."""
+def plain(text: str, most: int = _MOST_CELL) -> str:
+    """Return text as it is to be read: no markup, links, line breaks or direction of its own; the middle of a long one
+    is left out.
+    """
     shown = text.encode("utf-8", "backslashreplace").decode()
-    shown = shown if len(shown) <= _MOST_CELL else f"{shown[: _MOST_CELL - 40]}…{shown[-39:]}"
-    return "".join(_harmless(char) for char in shown)
+    shown = shown if len(shown) <= most else f"{shown[: most // 2]}…{shown[1 - most // 2 :]}"
+    parts = enumerate(_OF_ADDRESSES.split(shown))
+    return "".join(f"`{part}`" if place % 2 else "".join(map(_harmless, part)) for place, part in parts)
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table of cells that are Markdown already."""
-    lines = [f"| {' | '.join(cells)} |" for cells in rows]
+def table(header: Sequence[str], rows: Iterable[Sequence[str]], left: int = 0) -> str:
+    """Return a table of cells that are Markdown already; ``left`` rows more there are that it does not have."""
+    more = [(f"… {left:,} more", *[""] * (len(header) - 1))] if left > 0 else []
+    lines = [f"| {' | '.join(cells)} |" for cells in [*rows, *more]]
     return "\n".join([f"| {' | '.join(header)} |", f"|{'---|' * len(header)}", *lines])
 
 
 def bars(what: str, counts: Bars, more: str = "") -> str:
     """Return a histogram as a table, the longest bar of twenty blocks."""
     most = max((count for _, count in counts), default=0)
-    rows = [(plain(name), f"{count:,}", _bar(count / most if most else 0)) for name, count in counts]
+    rows = [(plain(name, _MOST_LABEL), f"{count:,}", _bar(count / most if most else 0)) for name, count in counts]
     return table((what, "images", ""), rows) + (f"\n\n{more}" if more else "")
 
 
@@ -41,13 +50,10 @@ def changes_text(changes: Changes) -> str:
     if not changes.total:
         return changes.note or "Nothing changed."
     counts = ", ".join(f"{count:,} {kind}" for kind, count in changes.counts.items())
-    said = f"**{changes.total:,} {'image' if changes.total == 1 else 'images'} changed**: {counts}. {changes.note}\n\n"
-    rows = [(plain(change.key), change.kind, plain(change.detail)) for change in changes.listed]
+    said = f"**{counted(changes.total, 'image')} changed**: {counts}. {changes.note}\n\n"
+    rows = [(plain(change.key, _MOST_NAME), change.kind, plain(change.detail)) for change in changes.listed]
     for shown in range(len(rows), 0, -1):
-        left = changes.total - shown
-        whole = said + table(
-            ("image", "what", "detail"), [*rows[:shown], *([(f"… {left:,} more", "", "")] if left else [])]
-        )
+        whole = said + table(("image", "what", "detail"), rows[:shown], changes.total - shown)
         if len(whole) <= IN_PLACE or shown <= _LEAST_LISTED:
             return whole
     return said.strip()

@@ -8,7 +8,7 @@ import dagster as dg
 
 from image_assets.checks.base import Verdict
 from image_assets.core.errors import ImageAssetsError
-from image_assets.defs.instance_events import listing_check_event
+from image_assets.defs.instance_events import check_result, listing_check_event
 
 _CHECK = "settings_are_right"
 _INTERVAL_S = 15
@@ -38,8 +38,7 @@ def _definitions(name: str, path: Path, why: str, look_again: Callable[[Path], s
 
     @dg.asset_check(asset=key, name=_CHECK, description="Whether the settings file can be loaded.")
     def check() -> dg.AssetCheckResult:
-        verdict = _judge(path, look_again)
-        return dg.AssetCheckResult(passed=verdict.passed, description=verdict.sentence)
+        return check_result(_judge(path, look_again))
 
     @dg.sensor(
         name=f"{name}_not_loaded",

@@ -17,7 +17,7 @@ from image_assets.defs.instance_events import (
 )
 from image_assets.defs.launchpad import asked_options, asked_settings, launchpad
 from image_assets.defs.metadata import listing_metadata, place_metadata, shard_metadata
-from image_assets.defs.names import LISTING_TAG, Names
+from image_assets.defs.names import Names, listing_of
 from image_assets.defs.pages import ShardPages
 from image_assets.pipeline.audit import judge_commit
 from image_assets.pipeline.detect import State
@@ -65,7 +65,7 @@ def image_shards_asset(settings: Settings, names: Names) -> dg.AssetsDefinition:
                 context.partition_keys,
                 asked_options(config),
                 on_shard=told.log_shard,
-                snapshot=_snapshot_of(context),
+                snapshot=listing_of(context.run),
             )
         context.log.info(f"engine: {updated.engine}")
         refused = [report for report in updated.reports if not report.published]
@@ -74,12 +74,6 @@ def image_shards_asset(settings: Settings, names: Names) -> dg.AssetsDefinition:
         yield silent_output(names.image_shards.to_python_identifier())
 
     return image_shards
-
-
-def _snapshot_of(context: dg.AssetExecutionContext) -> int | None:
-    """Return the number of the snapshot of the source that the sensor asked for this run with."""
-    number = context.run.tags.get(LISTING_TAG, "")
-    return int(number) if number.isdecimal() else None
 
 
 class _Told:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import dagster as dg
+
+# How each check stands in each partition: there is no published way to ask for that.
 from dagster._core.storage.asset_check_execution_record import (
     AssetCheckExecutionRecord,
     AssetCheckExecutionRecordStatus,

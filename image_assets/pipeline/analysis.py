@@ -10,14 +10,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from image_assets.core.errors import DatasetError
 from image_assets.core.index import IndexHead
 from image_assets.core.sample import FAILED, OK
 from image_assets.core.sampling import in_sample, only_sampled, refuse_fraction
 from image_assets.settings import Settings
 from image_assets.storage import layout
 from image_assets.storage.identity import look_into_store
-from image_assets.storage.indexes import iter_index, newest_index_head
+from image_assets.storage.indexes import iter_index, published_head
 from image_assets.storage.manifests import read_manifest
 from image_assets.storage.store import Store
 from image_assets.storage.tables import cut_tables, iter_tables
@@ -52,9 +51,7 @@ def analyze_dataset(settings: Settings, fraction: float = 1.0) -> dict[str, Any]
     """
     refuse_fraction(fraction)
     store = look_into_store(settings)
-    head = newest_index_head(store)
-    if head is None:
-        raise DatasetError(f"no published dataset in {store.url}; `image-assets run` publishes one")
+    head = published_head(store)
     raw = _RawImages()
     for shard, number in head.commits.items():
         rows = read_manifest(store, shard, number, _MANIFEST_COLUMNS).rows

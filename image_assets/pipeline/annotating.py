@@ -9,14 +9,13 @@ import pyarrow as pa
 from image_assets.checks.base import Verdict
 from image_assets.core.annotation_rows import shape_columns
 from image_assets.core.annotations import AnnotatedImage, Annotation
-from image_assets.core.errors import DatasetError
 from image_assets.core.index import IndexHead
 from image_assets.core.placement import Placement
 from image_assets.core.sample import Facts
 from image_assets.pipeline.recipe import recipe_id_of
 from image_assets.settings import Settings
 from image_assets.storage.annotations import annotation_state, read_current
-from image_assets.storage.identity import open_made_store, open_store
+from image_assets.storage.identity import no_index_error, open_made_store, open_store
 from image_assets.storage.indexes import iter_index, newest_index_head
 from image_assets.storage.locks import in_use
 from image_assets.storage.placed_annotations import (
@@ -89,10 +88,7 @@ def build_placed_annotations(settings: Settings) -> PlacedReport:
     with in_use(store := open_made_store(settings)):
         index = newest_index_head(store)
         if index is None:
-            raise DatasetError(
-                "there is no index whose images could have annotations; `image-assets run` makes one "
-                "(in Dagster: materialize training_index)"
-            )
+            raise no_index_error(settings)
         before, state = read_placed_head(store), annotation_state(store)
         if before is not None and _follows(before, index, state):
             return PlacedReport(before, published=False)
@@ -128,8 +124,7 @@ def placed_annotations_version(settings: Settings) -> str:
 
 
 def _follows(head: PlacedHead, index: IndexHead, state: str) -> bool:
-    wanted = (index.number, index.digest, index.recipe_id, state)
-    return (head.index_number, head.index_digest, head.recipe_id, head.state) == wanted
+    return index.is_followed_by(head) and (head.recipe_id, head.state) == (index.recipe_id, state)
 
 
 @dataclass

@@ -30,7 +30,7 @@ class PlacedAnnotations:
         head, path = read_placed_head(store), layout.PLACED_ANNOTATIONS
         if head is None:
             raise DatasetError(f"no annotations in {store.url}; import some, set annotations.enabled and run again")
-        if (head.index_number, head.index_digest) != (index.number, index.digest):
+        if not index.is_followed_by(head):
             raise DatasetError(
                 f"the annotations in {store.url} are those of index {head.index_number}, not of {index.number}; "
                 "open the newest index, and run again if they do not follow it yet"

@@ -19,7 +19,6 @@ from image_assets.features import features_word
 from image_assets.features.efficientnet_lite0 import read_classifier
 from image_assets.features.imagenet import Classifier, class_names
 from image_assets.pipeline.labelled_neighbours import Labelled, no_images, search_neighbours
-from image_assets.pipeline.random_access import vectors_follow
 from image_assets.pipeline.told_labels import aligned_labels, label_columns
 from image_assets.settings import Settings
 from image_assets.storage.auto_labels import (
@@ -90,7 +89,7 @@ def build_auto_labels(settings: Settings) -> AutoLabelsReport:
         )
     with in_use(store := open_made_store(settings)):
         index, vectors = newest_index_head(store), read_vector_head(store)
-        if index is None or vectors is None or not vectors_follow(vectors, index):
+        if index is None or vectors is None or not index.is_followed_by(vectors):
             raise DatasetError(
                 "there are no feature vectors of the newest index; `image-assets run` makes them "
                 "(in Dagster: materialize feature_vectors first) "

@@ -38,4 +38,4 @@ def channel_statistics(store: Store, index: IndexHead, split: str | None = None)
 
 
 def _is_of(head: QualityHead, index: IndexHead) -> bool:
-    return (head.method, head.index_number, head.index_digest) == (METHOD, index.number, index.digest)
+    return head.method == METHOD and index.is_followed_by(head)

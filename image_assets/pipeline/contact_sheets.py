@@ -17,6 +17,7 @@ from image_assets.pipeline.thumbnails import (
     FailedImage,
     Thumbnail,
     contact_sheet,
+    encode_thumbnail,
     thumbnails_of_failed,
     thumbnails_of_rows,
 )
@@ -177,9 +178,7 @@ def _failed_tile(change: Change, picture: Thumbnail | None, side_px: int) -> Thu
     top_px = side_px - step_px * len(lines) - 2 if picture is not None else (side_px - step_px * len(lines)) // 2
     for number, line in enumerate(lines):
         draw.text((2, top_px + number * step_px), line, "white", font)
-    buffer = io.BytesIO()
-    tile.save(buffer, format="WEBP", quality=70)
-    return Thumbnail(buffer.getvalue(), side_px, side_px)
+    return encode_thumbnail(tile)
 
 
 def _lines(

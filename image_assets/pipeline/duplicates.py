@@ -16,7 +16,7 @@ from image_assets.core.perceptual import METHOD
 from image_assets.pipeline.grouping import Grouped, group_outputs, image_of_row
 from image_assets.pipeline.new_contents import outputs_of_index
 from image_assets.settings import Settings
-from image_assets.storage.identity import open_made_store
+from image_assets.storage.identity import no_index_error, open_made_store
 from image_assets.storage.indexes import iter_index, newest_index_head
 from image_assets.storage.locks import in_use
 from image_assets.storage.perceptual import (
@@ -77,10 +77,7 @@ def build_duplicates(settings: Settings) -> DuplicatesReport:
     with in_use(store := open_made_store(settings)):
         index = newest_index_head(store)
         if index is None:
-            raise DatasetError(
-                "there is no index to find duplicates in; `image-assets run` makes one "
-                "(in Dagster: materialize training_index)"
-            )
+            raise no_index_error(settings)
         before = read_duplicates_head(store)
         if before is not None and _follows(before, index, distance_bits):
             return DuplicatesReport(before, 0, published=False)
@@ -129,8 +126,7 @@ def duplicates_summary(settings: Settings) -> dict[str, Any]:
 
 
 def _follows(head: DuplicatesHead, index: IndexHead, distance_bits: int) -> bool:
-    wanted = (index.number, index.digest, METHOD, distance_bits)
-    return (head.index_number, head.index_digest, head.method, head.distance_bits) == wanted
+    return index.is_followed_by(head) and (head.method, head.distance_bits) == (METHOD, distance_bits)
 
 
 def _aligned(store: Store, index: IndexHead, grouped: Grouped) -> Iterator[pa.Table]:

@@ -28,7 +28,7 @@ from image_assets.pipeline.tasks import unpacked
 from image_assets.settings import Settings
 from image_assets.settings.features import FeatureSettings
 from image_assets.storage import layout
-from image_assets.storage.identity import open_made_store
+from image_assets.storage.identity import no_index_error, open_made_store
 from image_assets.storage.indexes import iter_index, newest_index_head, read_index_head
 from image_assets.storage.locks import in_use
 from image_assets.storage.store import Store
@@ -109,16 +109,15 @@ def build_vectors(settings: Settings, *, rejudge: bool = True) -> VectorReport:
 def _bring_up_to_date(settings: Settings, store: Store, *, rejudge: bool) -> VectorReport:
     index = newest_index_head(store)
     if index is None:
-        raise DatasetError(
-            "there is no index to make vectors for; `image-assets run` makes one "
-            "(in Dagster: materialize training_index)"
-        )
+        raise no_index_error(settings)
     before = read_vector_head(store)
-    if not rejudge and before is not None and _follows(before, index) and _seems_made_by(settings.features, before):
+    if before is not None and not index.is_followed_by(before):
+        before = None
+    if not rejudge and before is not None and _seems_made_by(settings.features, before):
         return VectorReport(before, 0, (), published=False)
     extractor, dtype = open_extractor(settings, store), settings.features.dtype
     digest = vectors_digest(extractor.digest, dtype)
-    if before is not None and _follows(before, index) and before.extractor_digest == digest:
+    if before is not None and before.extractor_digest == digest:
         return VectorReport(before, 0, judge_vectors(settings, store, index, iter_vectors(store)), published=False)
     head = VectorHead(
         extractor.name, digest, extractor.dim, index.number, index.digest, index.rows, FORMAT_VERSION, dtype
@@ -166,10 +165,6 @@ def judge_vectors(
 def _read_staged(path: Path) -> Iterator[pa.Table]:
     for batch in pq.ParquetFile(path).iter_batches(batch_size=CHUNK_ROWS):
         yield pa.Table.from_batches([batch])
-
-
-def _follows(head: VectorHead, index: IndexHead) -> bool:
-    return (head.index_number, head.index_digest) == (index.number, index.digest)
 
 
 def _seems_made_by(features: FeatureSettings, head: VectorHead) -> bool:

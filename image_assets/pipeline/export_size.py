@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterable
 
 from image_assets.core.index import IndexHead
+from image_assets.core.words import size
 from image_assets.formats import find_format
 from image_assets.formats.base import ExportOptions
 from image_assets.pipeline.exporting import ExportTarget
@@ -35,8 +36,8 @@ def size_note(store_url: str, target: ExportTarget, fraction: float = 1.0) -> st
         return None
     largest = max(sizes, key=lambda path: sizes[path])
     return (
-        f"writing about {_in_words(sum(sizes.values()))}, {largest.name} most of it; "
-        f"encoded (.tar, .tfrecord, .hf.parquet) the {rows} images take {_in_words(encoded)}"
+        f"writing about {size(sum(sizes.values()))}, {largest.name} most of it; "
+        f"encoded (.tar, .tfrecord, .hf.parquet) the {rows} images take {size(encoded)}"
     )
 
 
@@ -53,7 +54,7 @@ def announce(name: str, head: IndexHead, rows: Iterable[int], shape: tuple[int, 
 def announce_bytes(what: str, size_bytes: float) -> None:
     """Say that so much is about to be written, if it is much."""
     if size_bytes >= _LARGE_BYTES:
-        _LOGGER.warning("image-assets: writing about %s: %s", _in_words(size_bytes), what)
+        _LOGGER.warning("image-assets: writing about %s: %s", size(size_bytes), what)
 
 
 def _encoded_bytes(head: IndexHead, rows: int) -> float:
@@ -72,7 +73,3 @@ def _file_bytes(
     held = kind.always_pixels or options.image_array
     height, width, channels = shape
     return rows * (_ROW_BYTES + (height * width * channels * pixel if held else 0))
-
-
-def _in_words(size_bytes: float) -> str:
-    return f"{size_bytes / 1e9:.1f} GB" if size_bytes >= 1e9 else f"{size_bytes / 1e6:.0f} MB"

@@ -52,7 +52,7 @@ def told_labels(store: Store, dataset: Dataset) -> Iterator[pa.Table]:
         StoreError: the file is damaged.
     """
     head = read_auto_labels_head(store)
-    if head is None or (head.index_number, head.index_digest) != (dataset.head.number, dataset.head.digest):
+    if head is None or not dataset.head.is_followed_by(head):
         found = "there are none" if head is None else f"they are those of index {head.index_number}"
         raise DatasetError(
             f"predictions of index {dataset.head.number} are asked for, and {found}; run the dataset with auto labels"

@@ -4,6 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from image_assets.core.plain_text import cut, one_line
+from image_assets.core.words import counted
+
 # A message is read, not searched: what is more is counted.
 _SHOWN = 10
 _SHOWN_SHARDS, _NAMED_SHARDS = 5, 50
@@ -68,11 +71,11 @@ def headline(dataset: str, news: News) -> str:
     failing = sum(check.failed for check in news.checks)
     recovered = len(news.checks) - failing
     parts = [
-        _counted(len(news.runs), "run failed", "runs failed"),
-        _counted(failing, "check fails", "checks fail"),
-        _counted(recovered, "check passes again", "checks pass again"),
+        (len(news.runs), "run failed", "runs failed"),
+        (failing, "check fails", "checks fail"),
+        (recovered, "check passes again", "checks pass again"),
     ]
-    return f"{dataset}: " + ", ".join(part for part in parts if part)
+    return f"{dataset}: " + ", ".join(counted(*part) for part in parts if part[0])
 
 
 def payload_of(dataset: str, news: News, *, format_name: str, ui_url: str | None) -> dict[str, Any]:
@@ -88,7 +91,7 @@ def payload_of(dataset: str, news: News, *, format_name: str, ui_url: str | None
     lines += _more(len(news.runs))
     lines += [_check_line(check, dataset, base) for check in news.checks[:_SHOWN]]
     lines += _more(len(news.checks))
-    text = _cut("\n".join(lines), _TEXT)
+    text = cut("\n".join(lines), _TEXT)
     if format_name == "discord":
         # Nobody is called by what an image is called.
         return {"content": text, "allowed_mentions": {"parse": []}}
@@ -154,13 +157,4 @@ def _more(count: int) -> list[str]:
 
 def _plain(text: str) -> str:
     """Return a sentence in one line: what it quotes comes from strangers' files."""
-    words = "".join(char if char.isprintable() else " " for char in text).split()
-    return _cut(" ".join(words), _SENTENCE)
-
-
-def _cut(text: str, length: int) -> str:
-    return text if len(text) <= length else f"{text[: length - 1]}…"
-
-
-def _counted(count: int, one: str, many: str) -> str:
-    return f"{count} {one if count == 1 else many}" if count else ""
+    return cut(one_line(text), _SENTENCE)

@@ -15,7 +15,6 @@ from image_assets.checks.base import Verdict
 from image_assets.checks.image_issues import issues_of
 from image_assets.checks.quality_base import Baseline, QualityEvidence
 from image_assets.core.dataset_statistics import HISTOGRAMS, DatasetStatistics, summed
-from image_assets.core.errors import DatasetError
 from image_assets.core.hashes import packed_hashes
 from image_assets.core.index import IndexHead
 from image_assets.core.pixel_statistics import METHOD, measure_pixels
@@ -23,7 +22,7 @@ from image_assets.pipeline.new_contents import look_at_contents, outputs_of_inde
 from image_assets.pipeline.quality_baseline import find_baseline
 from image_assets.pipeline.quality_counts import COUNTED, Tally, images_of, raw_size_counts, tally_index
 from image_assets.settings import Settings
-from image_assets.storage.identity import open_made_store
+from image_assets.storage.identity import no_index_error, open_made_store
 from image_assets.storage.indexes import iter_index, newest_index_head
 from image_assets.storage.locks import in_use
 from image_assets.storage.perceptual import read_duplicates_head
@@ -103,10 +102,7 @@ def build_quality(settings: Settings) -> QualityReport:
     with in_use(store := open_made_store(settings)):
         index = newest_index_head(store)
         if index is None:
-            raise DatasetError(
-                "there is no index to judge the quality of; `image-assets run` makes one "
-                "(in Dagster: materialize training_index)"
-            )
+            raise no_index_error(settings)
         before = read_statistics(store)
         if before is not None and _follows(before.head, index, settings) and read_quality_head(store) == before.head:
             return QualityReport(before, 0, published=False, verdicts=_judge(settings, store, before))
@@ -127,8 +123,7 @@ def _thresholds(settings: Settings) -> str:
 
 
 def _follows(head: QualityHead, index: IndexHead, settings: Settings) -> bool:
-    wanted = (index.number, index.digest, METHOD, _thresholds(settings))
-    return (head.index_number, head.index_digest, head.method, head.thresholds) == wanted
+    return index.is_followed_by(head) and (head.method, head.thresholds) == (METHOD, _thresholds(settings))
 
 
 def _renew(
@@ -233,7 +228,7 @@ def _baseline_statistics(
     """Return the statistics of the snapshot to compare with: as they were last counted, or counted again."""
     if before is not None and before.head.method == METHOD:
         head = before.head
-        if (head.index_number, head.index_digest) == (baseline.number, baseline.digest):
+        if baseline.is_followed_by(head):
             return before.whole
         same = (head.baseline_number, head.baseline_digest) == (baseline.number, baseline.digest)
         # Otherwise more of it may have been measured since.

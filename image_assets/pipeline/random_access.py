@@ -74,7 +74,7 @@ def open_vectors(
         StoreError: the vectors are damaged.
     """
     # A file in a folder stays what it was once it is open; an object may be another one at the next read.
-    if vectors_follow(made, index) and store.folder is not None:
+    if index.is_followed_by(made) and store.folder is not None:
         aligned = AlignedVectors(store)
         if aligned.head == made:
             return aligned
@@ -193,11 +193,6 @@ class GatheredVectors:
     def _hashes(self, batch_rows: int) -> Iterator[list[str]]:
         for piece in iter_index(self._store, self._index.number, batch_rows=batch_rows, columns=_HASH):
             yield piece[_HASH[0]].to_pylist()
-
-
-def vectors_follow(vectors: VectorHead, index: IndexHead) -> bool:
-    """Return whether vectors are those of an index, row by row."""
-    return (vectors.index_number, vectors.index_digest) == (index.number, index.digest)
 
 
 def _damaged(error: Exception) -> StoreError:

@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict, dataclass
 
 from image_assets.checks.base import Verdict
-from image_assets.core.errors import DatasetError, StoreError
+from image_assets.core.errors import StoreError
 from image_assets.core.index import IndexHead
 from image_assets.formats import find_format
 from image_assets.formats.base import ExportOptions, Format
@@ -15,7 +15,7 @@ from image_assets.pipeline.reading import Dataset
 from image_assets.pipeline.sample_streams import samples_of_part
 from image_assets.pipeline.shard_states import Part, Seen, ShardState, look_at_parts
 from image_assets.storage import layout
-from image_assets.storage.indexes import latest_index, newest_index_head
+from image_assets.storage.indexes import latest_index, published_head
 from image_assets.storage.locks import in_use
 from image_assets.storage.scratch import scratch_folder
 from image_assets.storage.store import Store
@@ -77,9 +77,7 @@ def write_shard_exports(store: Store, name: str) -> ShardExport:
     written = written_bytes = 0
     with in_use(store):
         while True:
-            index = newest_index_head(store)
-            if index is None:
-                raise DatasetError(f"no published dataset in {store.url} to export; `image-assets run` publishes one")
+            index = published_head(store)
             with Dataset(store, index) as dataset:
                 if kind.unit == "folder":
                     brought = FOLDER_EXPORTS[name](store, dataset)

@@ -16,7 +16,7 @@ from image_assets.core.errors import ConfigError, DatasetError
 from image_assets.pipeline.embedding import as_rgb, build_vectors, open_extractor
 from image_assets.pipeline.inspection import inspect_files
 from image_assets.pipeline.pixels import decoded_pixels
-from image_assets.pipeline.random_access import PIECE_ROWS, vectors_follow
+from image_assets.pipeline.random_access import PIECE_ROWS
 from image_assets.pipeline.reading import Dataset, open_dataset
 from image_assets.pipeline.recipe import recipe_id_of
 from image_assets.pipeline.similarity_index import build_similarity, is_plain
@@ -99,7 +99,7 @@ class ImageSearch:
         self._store = Store(dataset.url, create=False)
         self._open = ExitStack()
         head = read_vector_head(self._store)
-        if head is None or not vectors_follow(head, dataset.head):
+        if head is None or not dataset.head.is_followed_by(head):
             raise DatasetError(
                 f"there are no feature vectors of snapshot {dataset.head.number} in {dataset.url}; set "
                 "features.extractor and run again, or open the newest snapshot"
@@ -150,9 +150,7 @@ class ImageSearch:
 
     def _opened_graph(self) -> Graph | None:
         head, index = read_similarity_head(self._store), self._dataset.head
-        if head is None or head.extractor_digest != self._vectors.extractor_digest:
-            return None
-        if (head.index_number, head.index_digest) != (index.number, index.digest):
+        if head is None or head.extractor_digest != self._vectors.extractor_digest or not index.is_followed_by(head):
             return None
         return self._open.enter_context(opened_graph(self._store, head, to_change=False))
 

@@ -13,7 +13,6 @@ from image_assets.core.errors import DatasetError
 from image_assets.core.index import IndexHead
 from image_assets.engines.choosing import threads_here
 from image_assets.features import features_word
-from image_assets.pipeline.random_access import vectors_follow
 from image_assets.settings import Settings
 from image_assets.storage.identity import open_made_store
 from image_assets.storage.indexes import iter_index, newest_index_head
@@ -81,7 +80,7 @@ def build_similarity(settings: Settings) -> SimilarityReport:
     """
     with in_use(store := open_made_store(settings)):
         index, vectors = newest_index_head(store), read_vector_head(store)
-        if index is None or vectors is None or not vectors_follow(vectors, index):
+        if index is None or vectors is None or not index.is_followed_by(vectors):
             raise DatasetError(
                 "there are no feature vectors of the newest index; `image-assets run` makes them "
                 "(in Dagster: materialize feature_vectors first) "
@@ -92,7 +91,7 @@ def build_similarity(settings: Settings) -> SimilarityReport:
             return SimilarityReport(index, None, 0, 0)
         before = read_similarity_head(store)
         usable = before is not None and (before.method, before.extractor_digest) == (METHOD, vectors.extractor_digest)
-        if before is not None and usable and (before.index_number, before.index_digest) == (index.number, index.digest):
+        if before is not None and usable and index.is_followed_by(before):
             return SimilarityReport(index, before, 0, 0)
         return _follow(settings, store, (index, vectors), before if usable else None)
 

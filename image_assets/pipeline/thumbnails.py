@@ -134,7 +134,15 @@ def contact_sheet(thumbnails: Sequence[Thumbnail], columns: int, side_px: int) -
             image.thumbnail((side_px, side_px))
             left_px, top_px = ((side_px - length) // 2 for length in image.size)
             sheet.paste(image, (number % columns * step_px + left_px, number // columns * step_px + top_px))
-    return _written(sheet)
+    return encode_thumbnail(sheet)
+
+
+def encode_thumbnail(image: "Image.Image") -> Thumbnail:
+    """Return a small picture as it is written."""
+    buffer = io.BytesIO()
+    # What Pillow would take over from the original is left behind: its profile, where it was taken.
+    image.save(buffer, format="WEBP", quality=_QUALITY, method=_METHOD, icc_profile=b"", exif=b"", xmp=b"")
+    return Thumbnail(buffer.getvalue(), image.width, image.height)
 
 
 class _Salvage:
@@ -184,11 +192,4 @@ def _shrunk(image: "Image.Image", side_px: int) -> Thumbnail:
     small = image.copy() if image.mode in {"L", "RGB"} else image.convert("RGB")
     # Pillow's own choice for photographs, bicubic with a reducing gap, costs a third of Lanczos here.
     small.thumbnail((side_px, side_px))
-    return _written(small)
-
-
-def _written(image: "Image.Image") -> Thumbnail:
-    buffer = io.BytesIO()
-    # What Pillow would take over from the original is left behind: its profile, where it was taken.
-    image.save(buffer, format="WEBP", quality=_QUALITY, method=_METHOD, icc_profile=b"", exif=b"", xmp=b"")
-    return Thumbnail(buffer.getvalue(), image.width, image.height)
+    return encode_thumbnail(small)

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from image_assets.checks.base import Verdict
-from image_assets.core.errors import ConfigError, DatasetError, MissingExtraError, WarehouseError
+from image_assets.core.errors import ConfigError, MissingExtraError, WarehouseError
 from image_assets.core.index import IndexHead
 from image_assets.core.manifest import MANIFEST_SCHEMA
 from image_assets.pipeline.export_size import announce_bytes
@@ -21,7 +21,7 @@ from image_assets.settings import Settings
 from image_assets.settings.warehouse import BigQuerySettings
 from image_assets.storage import layout
 from image_assets.storage.identity import open_store
-from image_assets.storage.indexes import newest_index_head
+from image_assets.storage.indexes import published_head
 from image_assets.storage.locks import in_use
 from image_assets.storage.manifests import read_manifest
 from image_assets.storage.scratch import scratch_folder
@@ -87,9 +87,7 @@ def build_bigquery(settings: Settings, make_client: ClientMaker | None = None) -
         raise ConfigError("warehouse.bigquery is not set; name a BigQuery dataset there")
     store = open_store(settings)
     with in_use(store), _naming_trouble(target), (make_client or _client or own_client)(target) as client:
-        index = newest_index_head(store)
-        if index is None:
-            raise DatasetError(f"no published dataset in {store.url}; `image-assets run` publishes one")
+        index = published_head(store)
         found = _Tables(client, target, store, index)
         found.make_dataset()
         tables = {f"{settings.name}_images": found.images, f"{settings.name}_manifests": found.manifests}

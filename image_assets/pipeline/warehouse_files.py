@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from image_assets.core.errors import DatasetError
 from image_assets.pipeline.snapshots import list_snapshots
 from image_assets.storage import layout
-from image_assets.storage.indexes import newest_index_head
+from image_assets.storage.indexes import published_head
 from image_assets.storage.store import Store
 
 # One row each, for those that are in a store.
@@ -46,9 +45,7 @@ def warehouse_files(store: Store) -> WarehouseFiles:
         DatasetError: nothing was published.
         StoreError: the store does not answer.
     """
-    head = newest_index_head(store)
-    if head is None:
-        raise DatasetError(f"no published dataset in {store.url}; `image-assets run` publishes one")
+    head = published_head(store)
     manifests = tuple(layout.manifest(shard, number) for shard, number in sorted(head.commits.items()))
     found = {"images": (layout.index(head.number),), "manifests": manifests}
     for path in (layout.FEATURE_VECTORS, *layout.FOLLOWING):

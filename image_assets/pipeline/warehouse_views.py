@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from image_assets.core.object_urls import ObjectUrl, parse_object_url
+from image_assets.core.plain_text import shown
 from image_assets.pipeline.warehouse_files import (
     SNAPSHOT_COLUMNS,
     meaning_of,
@@ -31,7 +32,7 @@ def views_script(settings: Settings) -> str:
     url = parse_object_url(store.url) if store.folder is None else None
     root = str(Path(store.url).absolute()) if url is None else f"{url.kind}://{url.bucket}/{url.prefix}".rstrip("/")
     lines = [
-        f"-- Views of the dataset {settings.name!r} in {_one_line(root)}, by `image-assets sql --write-views`.",
+        f"-- Views of the dataset {settings.name!r} in {shown(root)}, by `image-assets sql --write-views`.",
         f"-- `manifests` and `snapshots` are those of snapshot {files.snapshot}: write this file again after a run.",
         "-- The others show the newest state at any time.",
         *([] if url is None else _access(url)),
@@ -68,11 +69,6 @@ def _access(url: ObjectUrl) -> list[str]:
         "INSTALL httpfs; LOAD httpfs; INSTALL aws; LOAD aws;",
         f"CREATE OR REPLACE SECRET image_assets ({how});",
     ]
-
-
-def _one_line(text: str) -> str:
-    # A comment ends with its line.
-    return text if text.isprintable() else repr(text)
 
 
 def _literal(value: Any) -> str:

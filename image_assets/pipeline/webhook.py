@@ -2,6 +2,7 @@
 
 import ipaddress
 import json
+import logging
 import os
 import threading
 import time
@@ -21,6 +22,9 @@ from image_assets.settings.notifications import NotificationSettings, WebhookSet
 _TRIES = 2
 _WAIT_S = 1.0
 _AGAIN = {408, 425, 429, 500, 502, 503, 504}
+_THREAD = "image_assets webhook"
+# What these log has the URL in it: of each request at the level DEBUG, of an odd answer as a warning.
+_TELLTALES = ("connection", "connectionpool", "poolmanager", "response", "util.retry")
 
 
 def check_webhook(settings: NotificationSettings) -> None:
@@ -44,12 +48,14 @@ def post(settings: NotificationSettings, payload: Mapping[str, Any]) -> None:
         raise ConfigError("notifications.webhook is not set; write `webhook: {env: NAME}`")
     url = _url_of(settings, settings.webhook)
     body = json.dumps(payload).encode()
+    for name in _TELLTALES:
+        logging.getLogger(f"urllib3.{name}").addFilter(_is_of_others)
     for number in range(_TRIES):
         if number:
             time.sleep(_WAIT_S)
         answer = _Answer()
         # A server that sends a byte now and then keeps any socket's timeout from ending; so a thread, left behind.
-        thread = threading.Thread(target=answer.fetch, args=(url, body, settings.timeout_s), daemon=True)
+        thread = threading.Thread(target=answer.fetch, args=(url, body, settings.timeout_s), name=_THREAD, daemon=True)
         thread.start()
         thread.join(settings.timeout_s + _WAIT_S)
         why, again = answer.why, answer.again
@@ -83,6 +89,11 @@ class _Answer:
             return
         # What it says beside the number may repeat the URL.
         self.why, self.again = (None if 200 <= status < 300 else f"answers {status}"), status in _AGAIN
+
+
+def _is_of_others(record: logging.LogRecord) -> bool:  # noqa: ARG001 - as logging calls it
+    """Return whether it is not our thread that logs something."""
+    return threading.current_thread().name != _THREAD
 
 
 def _in_words(error: HTTPError, timeout_s: float) -> str:

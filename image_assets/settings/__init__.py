@@ -13,7 +13,6 @@ from image_assets.core.bounded_yaml import read_yaml
 from image_assets.core.errors import ConfigError
 from image_assets.core.object_urls import is_object_url, parse_object_url
 from image_assets.settings.checks import CheckSettings
-from image_assets.settings.datasets import find_conflicts, settings_files
 from image_assets.settings.engine import SCHEMES, Engine, EngineSettings, engine_of
 from image_assets.settings.features import AutoLabelSettings, DuplicateSettings, FeatureSettings, SimilaritySettings
 from image_assets.settings.images import AugmentSettings, ImageSettings, LimitSettings, OutputSettings, TransformSpec
@@ -151,13 +150,16 @@ def load_settings(path: Path, overrides: Mapping[str, Any] | None = None) -> Set
         raise ConfigError(f"settings file {path} is a folder; name a YAML file") from error
     except FileNotFoundError as error:
         raise ConfigError(f"settings file {path} does not exist") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"settings file {path} cannot be read: {error}") from error
+    except OSError as error:
+        raise ConfigError(f"settings file {path} cannot be read: {error.strerror}; make it readable") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"settings file {path} is not UTF-8 (byte {error.start}); save it as UTF-8") from error
     try:
         content = read_yaml(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         words = " ".join(str(error).split()).replace('in "<unicode string>", line', "in line")
-        raise ConfigError(f"settings file {path} is not valid YAML: {words}") from error
+        tab = "; indent with spaces, YAML takes no tabs" if r"character '\t'" in words else ""
+        raise ConfigError(f"settings file {path} is not valid YAML: {words}{tab}") from error
     if not isinstance(content, dict):
         raise ConfigError(f"settings file {path} holds no settings; write `name: value` lines")
     return make_settings(content, base=path.parent, overrides=overrides, origin=str(path))
@@ -194,18 +196,6 @@ def _sections(settings: Settings) -> dict[str, Any]:
     return {name: getattr(settings, name) for name in Settings.model_fields}
 
 
-def load_datasets(folder: Path) -> list[Settings]:
-    """Return the settings of every ``*.yaml`` and ``*.yml`` file in a folder, in order of their names.
-
-    Raises:
-        ConfigError: there is no file, one is wrong, or two name the same dataset or store, or one store in another.
-    """
-    datasets = {str(path): load_settings(path) for path in settings_files(folder)}
-    for why in find_conflicts(datasets).values():
-        raise ConfigError(why)
-    return list(datasets.values())
-
-
 def make_settings(
     content: Mapping[str, Any], *, base: Path, overrides: Mapping[str, Any] | None = None, origin: str = "settings"
 ) -> Settings:
@@ -236,9 +226,14 @@ def dataset_name_for(place: Path | str) -> str:
     """Return a dataset name for a folder or a URL given without settings, distinct for places of the same name."""
     # Resolved first: a folder has one name, however it is written (".", a link), and a bucket however it is reached.
     whole = str(place.resolve()) if isinstance(place, Path) else _without_options(place).rstrip("/")
-    stem = re.sub(r"[^a-z0-9]+", "_", whole.rsplit("/", 1)[-1].lower()).strip("_")[:40] or "images"
     digest = hashlib.blake2b(whole.encode("utf-8", "surrogateescape"), digest_size=4).hexdigest()
-    return f"{stem if stem[0].isalpha() else 'images_' + stem}_{digest}"
+    return f"{as_dataset_name(whole.rsplit('/', 1)[-1], 40)}_{digest}"
+
+
+def as_dataset_name(word: str, most: int = 56) -> str:
+    """Return a word in the letters that a dataset's name may have, at most so many of its own."""
+    stem = re.sub(r"[^a-z0-9]+", "_", word.lower()).strip("_")[:most]
+    return stem if stem[:1].isalpha() else f"images_{stem}" if stem else "images"
 
 
 def _without_options(url: str) -> str:

@@ -3,32 +3,26 @@
 from collections.abc import Mapping
 from itertools import combinations
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
 
 from image_assets.core.errors import ConfigError
 from image_assets.core.object_urls import is_object_url, parse_object_url
-
-if TYPE_CHECKING:
-    from image_assets.settings import Settings
+from image_assets.core.settings_files import is_settings_file
+from image_assets.settings import Settings
 
 
 def settings_files(folder: Path) -> list[Path]:
     """Return every ``*.yaml`` and ``*.yml`` file of a folder, in order of their names.
 
-    Hidden files, and what editors leave beside a file (``a.yaml~``, ``.#a.yaml``, ``a.yaml.bak``), are none.
-
     Raises:
         ConfigError: there is no file, or no folder.
     """
-    paths = sorted(
-        path for path in folder.glob("*") if path.suffix in {".yaml", ".yml"} and not path.name.startswith((".", "#"))
-    )
+    paths = sorted(path for path in folder.glob("*") if is_settings_file(path.name))
     if not paths:
         raise ConfigError(f"no settings file (*.yaml) in {folder.resolve()}; write one for each dataset")
     return paths
 
 
-def find_conflicts(datasets: "Mapping[str, Settings]") -> dict[str, str]:
+def find_conflicts(datasets: Mapping[str, Settings]) -> dict[str, str]:
     """Return why datasets cannot go together, for each that is part of it; none of them is right and the others wrong.
 
     Two datasets in one place would each undo what the other does.
@@ -44,7 +38,7 @@ def find_conflicts(datasets: "Mapping[str, Settings]") -> dict[str, str]:
     return found
 
 
-def _conflict(first: "Settings", second: "Settings") -> str | None:
+def _conflict(first: Settings, second: Settings) -> str | None:
     if first.name == second.name:
         return f"have the same name {first.name!r}; give each dataset a name of its own"
     one, two = _place(first.store), _place(second.store)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from image_assets.core.errors import SourceError, SourceFileError, VanishedError
-from image_assets.sources.local_walk import Found, Walk
+from image_assets.sources.local_walk import LEADS_NOWHERE, Found, Walk
 
 # A file system stamps changes with a clock that ticks every few milliseconds. Bytes read this long after the last
 # change cannot be changed again under the same stamp.
@@ -42,12 +42,22 @@ class LocalFiles:
         yield from self._new_walk().in_order(after)
 
     def status(self, entry: os.DirEntry[str]) -> os.stat_result | None:
-        """Return the status of what an entry leads to: of the link itself when to nothing, None when it is gone."""
+        """Return the status of what an entry leads to: of the link itself when to nothing, None when it is gone.
+
+        Raises:
+            SourceError: it is there and cannot be looked at.
+        """
         try:
             return entry.stat()
-        except FileNotFoundError:
+        except OSError as error:
             # A dangling link is in the folder, so it is reported; a file deleted a moment ago is not.
-            return entry.stat(follow_symlinks=False) if entry.is_symlink() else None
+            if entry.is_symlink() and error.errno in LEADS_NOWHERE:
+                return entry.stat(follow_symlinks=False)
+            if isinstance(error, FileNotFoundError):
+                return None
+            raise SourceError(
+                f"{entry.path!r} cannot be looked at: {error.strerror}; make its folder readable (chmod u+rx)"
+            ) from error
 
     def version(self, entry: os.DirEntry[str], status: os.stat_result) -> str:
         """Return the version of a listed file."""

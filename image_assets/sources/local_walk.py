@@ -1,5 +1,6 @@
 """The walk over a local folder: every file below it with its key, in whatever order or in a fixed one."""
 
+import errno
 import heapq
 import os
 import unicodedata
@@ -12,6 +13,10 @@ from image_assets.sources.names import escaped
 
 # As many entries of one folder are put in order at a time; each takes half a kilobyte.
 _ORDERED_AT_ONCE = 50_000
+
+
+# What a link that leads to nothing, in a circle, through a file, or to where nobody may look says when it is followed.
+LEADS_NOWHERE = frozenset({errno.ENOENT, errno.ELOOP, errno.ENOTDIR, errno.EACCES, errno.ENAMETOOLONG})
 
 
 class Found(NamedTuple):
@@ -53,7 +58,7 @@ class Walk:
                 found = folder.child(entry, name)
                 if self._is_folder(entry):
                     pending.append(_Folder.of(found))
-                elif not entry.is_dir():
+                elif not _leads_to_folder(entry):
                     yield found
 
     def in_order(self, after: bytes | None) -> Iterator[Found]:
@@ -82,13 +87,13 @@ class Walk:
             if self._is_folder(entry):
                 inside = folder.after[1:] if here == first else ()
                 yield replace(_Folder.of(found), after=inside, passed=folder.passed or here < first)
-            elif not entry.is_dir() and folder.comes_after(here):
+            elif not _leads_to_folder(entry) and folder.comes_after(here):
                 yield found
 
     def _is_folder(self, entry: os.DirEntry[str]) -> bool:
         if not entry.is_symlink():
             return entry.is_dir(follow_symlinks=False)
-        if not entry.is_dir():
+        if not _leads_to_folder(entry):
             return False
         if not self._follow:
             self._notes.append(f"linked folder {entry.path!r} not followed; set source.follow_symlinks to follow it")
@@ -173,7 +178,17 @@ def _entries(folder: str) -> Iterator[os.DirEntry[str]]:
         return
     except OSError as error:
         # Part of the source cannot be seen: going on would delete what lies there.
-        raise SourceError(f"folder {folder!r} cannot be listed: {error.strerror}") from error
+        raise SourceError(f"folder {folder!r} cannot be listed: {error.strerror}; make it readable") from error
+
+
+def _leads_to_folder(entry: os.DirEntry[str]) -> bool:
+    """Return whether an entry is a folder, or a link to one."""
+    try:
+        return entry.is_dir()
+    except OSError as error:
+        if entry.is_symlink() and error.errno in LEADS_NOWHERE:
+            return False
+        raise
 
 
 def _spellings(names: Iterable[str], folder: str) -> dict[str, str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from image_assets.core.errors import CommitConflictError, StoreError
+from image_assets.core.errors import CommitConflictError, DatasetError, StoreError
 from image_assets.core.heads import HEAD_KEY
 from image_assets.core.index import INDEX_SCHEMA, IndexHead, index_head_from_json, index_head_to_json
 from image_assets.core.listing import rows_between
@@ -58,6 +58,19 @@ def newest_index_head(store: Store) -> IndexHead | None:
     """
     number = latest_index(store)
     return read_index_head(store, number) if number else None
+
+
+def published_head(store: Store) -> IndexHead:
+    """Return the head of the newest index.
+
+    Raises:
+        DatasetError: there is none.
+        StoreError: the store does not answer, or the index is damaged or from a newer version.
+    """
+    head = newest_index_head(store)
+    if head is None:
+        raise DatasetError(f"no published dataset in {store.url}; `image-assets run` publishes one")
+    return head
 
 
 def read_index_head(store: Store, number: int) -> IndexHead:

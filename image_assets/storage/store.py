@@ -69,7 +69,9 @@ class Store:
             else:
                 self._store = MemoryStore()
         except (BaseError, OSError, ValueError) as error:
-            raise StoreError(f"store {url} cannot be opened: {_first_line(error)}") from error
+            said = error.strerror if isinstance(error, OSError) and error.strerror else _first_line(error)
+            remedy = "make it readable and writable for this user, or correct store (--store)"
+            raise StoreError(f"store {url} cannot be opened: {said}; {remedy}") from error
 
     def get(self, path: str) -> pa.Buffer:
         """Return a file's bytes.

@@ -1,7 +1,7 @@
 """What the checks said: the last so many verdicts, in one small file that a warehouse can read."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -45,7 +45,7 @@ def keep_verdicts(store: Store, index_number: int, verdicts: Mapping[str, Sequen
     if not any(verdicts.values()):
         return 0
     before = read_verdicts(store)
-    last = {(row["subject"], row["check"]): _said(row) for row in before.to_pylist()}
+    last = {name: _said(row) for name, row in _last(before).items()}
     found = [
         {"at": at, "index_number": index_number, "subject": subject, **_row(verdict)}
         for subject, said in verdicts.items()
@@ -72,6 +72,21 @@ def read_verdicts(store: Store) -> pa.Table:
     except (StoreError, pa.ArrowException):
         # It tells of the past and nothing is made of it: a damaged one is begun anew.
         return RESULTS_SCHEMA.empty_table()
+
+
+def last_verdicts(store: Store, subjects: Collection[str]) -> dict[tuple[str, str], dict[str, Any]]:
+    """Return the last verdict (:data:`RESULTS_SCHEMA`) on each of some subjects by each check; nothing of others.
+
+    Raises:
+        StoreError: the store does not answer.
+    """
+    return {name: row for name, row in _last(read_verdicts(store)).items() if name[0] in subjects}
+
+
+def _last(rows: pa.Table) -> dict[tuple[str, str], dict[str, Any]]:
+    placed = rows.append_column("place", pa.array(range(rows.num_rows), pa.int64()))
+    last = placed.group_by(["subject", "check"], use_threads=False).aggregate([("place", "max")])
+    return {(row["subject"], row["check"]): row for row in rows.take(last["place_max"]).to_pylist()}
 
 
 def _row(verdict: Verdict) -> dict[str, Any]:

@@ -258,6 +258,12 @@ def test_leaks_block_and_uneven_or_quarantined_images_are_told(check, splits, ou
     assert ("blocks" if verdict.blocks else "passes" if verdict.passed else "warns") == outcome
 
 
+def test_a_label_is_code_in_a_sentence_whatever_it_says():
+    odd = "`![x](http://x/y.png) |\n<b>" + "l" * 200
+    verdict = splits_even(replace(index(9), splits=SplitEvidence({odd: (0, 0, 9), None: (0, 0, 9)}, EIGHTY)), DEFAULTS)
+    assert "`\"'![x](http://x/y.png…" + "l" * 19 + '"` (8), no label (8)' in verdict.sentence
+
+
 def test_a_missing_shard_warns_and_does_not_block():
     verdict = shards_present(index(5, missing=("1-of-4", "3-of-4")), DEFAULTS)
     assert (verdict.passed, verdict.blocks) == (False, False)

@@ -59,7 +59,9 @@ class SmallDaemon:
         """Run what a tick asked for. With a key Dagster would start nothing for a state that was there before."""
         assert request.run_key is None
         job = self.defs.resolve_job_def(str(request.job_name))
-        return job.execute_in_process(instance=self.instance, tags=request.tags, raise_on_error=False)
+        return job.execute_in_process(
+            instance=self.instance, tags=request.tags, asset_selection=request.asset_selection, raise_on_error=False
+        )
 
     def settle(self) -> list[dg.ExecuteInProcessResult]:
         """Tick and run until nothing is asked for; return the runs."""

@@ -11,6 +11,7 @@ import dagster as dg
 import pytest
 import yaml
 
+from image_assets import defs
 from image_assets.core.errors import ConfigError
 from image_assets.pipeline.run import run_dataset
 from image_assets.pipeline.verify import newest_index
@@ -102,6 +103,11 @@ def test_dagster_validates_the_definitions_without_a_warning(project: Path) -> N
     said = done.stdout + done.stderr
     assert (done.returncode, "All code locations passed validation" in said) == (0, True), said
     assert [line for line in said.splitlines() if "Warning" in line and "Supersession" not in line] == []
+
+
+def test_what_dagster_does_not_publish_is_used_in_few_modules() -> None:
+    users = {path.stem for path in Path(defs.__path__[0]).glob("*.py") if "from dagster._" in path.read_text()}
+    assert users == {"dataset", "failed_runs", "instance_events", "launchpad", "run_launcher", "turned_checks"}
 
 
 def test_dagsters_command_line_does_the_same_as_ours(project: Path) -> None:

@@ -238,11 +238,30 @@ def test_no_markup_comes_out_of_a_name(text: str) -> None:
     assert told.isascii()
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("a/www.evil.example", "a/www`.`evil.example"),
+        ("HTTPS://x", "HTTPS`:`//x"),
+        ("a@b.c", "a`@`b.c"),
+        ("www.@@b.c", "www`.@@`b.c"),  # one run, for two of a mark side by side would be another mark
+        ("shirt/3.jpg", "shirt/3.jpg"),
+    ],
+)
+def test_no_link_is_made_of_a_name_either(text: str, told: str) -> None:
+    assert plain(text) == told
+
+
+def test_a_long_name_leaves_room_for_what_is_said_of_it() -> None:
+    (row,) = bars("label", [("l" * 200, 3)]).splitlines()[2:]
+    assert row == f"| {'l' * 20}…{'l' * 19} | 3 | {'█' * 20} |"
+
+
 def test_long_tables_are_cut_to_what_dagster_shows_in_place() -> None:
     many = tuple(Change("new", f"a/{'long' * 20}{number}.jpg", "label", None) for number in range(20))
     told = changes_text(Changes({"new": 1000}, many))
     assert len(told) <= IN_PLACE
-    assert "| … 99" in told
+    assert "| … 989 more" in told
 
 
 def test_a_bar_is_as_long_as_its_share_and_never_nothing_for_something() -> None:

@@ -9,6 +9,7 @@ from dagster._core.definitions.data_version import CachingStaleStatusResolver, S
 from dagster._core.loader import LoadingContextForTest
 
 from image_assets.core.sharding import shard_names
+from image_assets.defs import sensor
 from image_assets.defs.instance_events import unreported_partitions
 from image_assets.pipeline.detect import detect
 from image_assets.pipeline.run import run_dataset
@@ -72,6 +73,14 @@ def test_a_new_image_touches_its_shard_only(
     assert daemon.run(said.requests[0]).success
     news = [numbers(daemon.shard_events(shard)[0], "new")["new"] for shard in SHARDS[touched[0] : touched[-1] + 1]]
     assert news == ([1] if len(touched) == 1 else [1, 0, 1])
+
+
+def test_many_shards_are_asked_for_in_several_runs_and_assembled_in_the_last(
+    daemon: SmallDaemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sensor, "_MOST_SHARDS", 3)
+    assert asked_ranges(daemon) == [(SHARDS[0], SHARDS[2]), (SHARDS[3], SHARDS[3])]
+    assert [numbers(event, "shards")["shards"] for event in daemon.index_events()] == [4]
 
 
 def test_a_change_makes_its_shard_stale_until_it_is_run(daemon: SmallDaemon, raw: Path) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import sys
-import threading
 from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -15,19 +14,17 @@ from dagster._core.launcher import LaunchRunContext
 from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
 from dagster_k8s import K8sRunLauncher
 
+from image_assets_tests.serving import served
+
 _IMAGE = "registry.example.org/image-assets:0.1.0"
 
 
 def job_of_run(values: Mapping[str, Any], folder: Path, tag: Mapping[str, Any]) -> dict[str, Any]:
     """Launch a run with a tag ``dagster-k8s/config``; return what the API was sent."""
     _Api.received.clear()
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Api) as api:
-        threading.Thread(target=api.serve_forever, daemon=True).start()
-        try:
-            config = _launcher_config(values, _access(folder, f"http://127.0.0.1:{api.server_port}"))
-            _launch(config, {"dagster-k8s/config": json.dumps(tag)} if tag else {})
-        finally:
-            api.shutdown()
+    with served(ThreadingHTTPServer(("127.0.0.1", 0), _Api)) as api:
+        config = _launcher_config(values, _access(folder, f"http://127.0.0.1:{api.server_port}"))
+        _launch(config, {"dagster-k8s/config": json.dumps(tag)} if tag else {})
     (job,) = _Api.received
     return job
 

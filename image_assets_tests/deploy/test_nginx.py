@@ -9,7 +9,6 @@ import shutil
 import socket
 import ssl
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,6 +18,7 @@ import pytest
 
 from image_assets_tests.deploy.team import DEPLOY
 from image_assets_tests.end_to_end.dagster_dev import ROOT
+from image_assets_tests.serving import served
 
 FILE = DEPLOY / "nginx.conf"
 CERTIFICATE = ROOT / "image_assets_tests/sources/untrusted.pem"
@@ -45,13 +45,9 @@ class Echo(BaseHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def servers() -> Iterator[list[int]]:
     """The ports of one that changes things and of one that is read only."""
-    running = [ThreadingHTTPServer(("127.0.0.1", 0), Echo) for _ in range(2)]
-    for server in running:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield [server.server_port for server in running]
-    for server in running:
-        server.shutdown()
-        server.server_close()
+    one, other = (ThreadingHTTPServer(("127.0.0.1", 0), Echo) for _ in range(2))
+    with served(one), served(other):
+        yield [one.server_port, other.server_port]
 
 
 @pytest.fixture(scope="module")

@@ -34,7 +34,7 @@ def test_the_estimate_is_near_what_is_written(
     target = ExportTarget.parse(output, ExportOptions(True, normalization, real), name)  # type: ignore[arg-type]
     said: list[float] = []
     monkeypatch.setattr(export_size, "_LARGE_BYTES", 0)
-    monkeypatch.setattr(export_size, "_in_words", lambda size_bytes: said.append(size_bytes) or "so much")
+    monkeypatch.setattr(export_size, "size", lambda size_bytes: said.append(size_bytes) or "so much")
     assert size_note(store, target) is not None
     (path,) = export_dataset(store, target)
     files = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
@@ -50,5 +50,5 @@ def test_a_large_one_is_told_in_one_line_and_a_small_one_is_not(
     note = size_note(store, target)
     assert note is not None
     assert note.startswith(
-        "writing about 0 MB, out.h5 most of it; encoded (.tar, .tfrecord, .hf.parquet) the 12 images"
+        "writing about 445 kB, out.h5 most of it; encoded (.tar, .tfrecord, .hf.parquet) the 12 images"
     )

@@ -3,11 +3,9 @@
 import os
 import socket
 import stat
-import threading
 import time
 import urllib.error
 import urllib.request
-from contextlib import contextmanager
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
@@ -21,6 +19,7 @@ from image_assets.pipeline.monitoring.readings import Reader
 from image_assets.pipeline.monitoring.watching import Watch
 from image_assets.pipeline.run import run_dataset
 from image_assets_tests.images import write_image, write_images
+from image_assets_tests.serving import served
 
 ODD = 'a"b\\c\nd é \udc80'
 
@@ -141,16 +140,8 @@ def _umask():
     return mask
 
 
-@contextmanager
 def serving(watch, limit_s=5.0):
-    with Endpoint(("127.0.0.1", 0), watch, limit_s) as endpoint:
-        thread = threading.Thread(target=endpoint.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-        thread.start()
-        try:
-            yield endpoint
-        finally:
-            endpoint.shutdown()
-            thread.join()
+    return served(Endpoint(("127.0.0.1", 0), watch, limit_s))
 
 
 def ask(url, **headers):

@@ -13,13 +13,13 @@ from PIL import Image
 
 from image_assets.cli import main
 from image_assets.core.errors import DatasetError
+from image_assets.core.words import percent, size
 from image_assets.pipeline.following import follow_index
 from image_assets.pipeline.forget import forget_summary
 from image_assets.pipeline.reading import open_dataset
 from image_assets.pipeline.report.building import build_report, write_report
 from image_assets.pipeline.report.markup import Markup, element, isolated
-from image_assets.pipeline.report.rows import Counter, Smallest
-from image_assets.pipeline.report.words import percent, size
+from image_assets.pipeline.report.rows import Smallest, ValueCounts
 from image_assets.pipeline.run import RunOptions, run_dataset
 from image_assets.settings import Settings
 from image_assets.sources.object_stores import open_object_store
@@ -206,7 +206,7 @@ def test_bytes_are_said_in_the_largest_unit(size_bytes, words):
 
 
 def test_rows_are_counted_and_the_smallest_of_each_group_kept_as_if_all_were_held():
-    counter, smallest = Counter(["label"]), Smallest("label", "id", 2)
+    counter, smallest = ValueCounts(["label"]), Smallest("label", "id", 2)
     for first in range(0, 98_000, 7_000):
         numbers = range(first, first + 7_000)
         labels = [None if number % 7 == 0 else f"label {number % 70_000}" for number in numbers]

@@ -4,8 +4,6 @@ import gzip
 import os
 import subprocess
 import sys
-import threading
-from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -15,6 +13,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from image_assets.pipeline.monitoring.telemetry import telemetry
 from image_assets.pipeline.run import run_dataset
 from image_assets_tests.images import write_images
+from image_assets_tests.serving import served
 
 # A process of its own: what OpenTelemetry is set up with in a process stays.
 _RUN = """
@@ -59,21 +58,9 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-@contextmanager
-def receiver():
-    with _Receiver() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
-
-
 def test_a_run_is_a_tree_of_spans_and_some_numbers_at_a_real_receiver(tmp_path):
     write_images(tmp_path / "raw", 12)
-    with receiver() as server:
+    with served(_Receiver()) as server:
         said, _ = run_in_process(
             tmp_path,
             OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{server.server_address[1]}",
@@ -119,7 +106,7 @@ def test_nothing_is_imported_where_nobody_asked(tmp_path):
 @pytest.mark.parametrize("environment", [{"OTEL_SDK_DISABLED": "true"}, {"OTEL_TRACES_EXPORTER": "none"}])
 def test_who_says_no_gets_nothing(monkeypatch, tmp_path, settings, environment):
     write_images(tmp_path / "raw", 2)
-    with receiver() as server:
+    with served(_Receiver()) as server:
         place = f"http://127.0.0.1:{server.server_address[1]}"
         for name, value in {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": f"{place}/v1/traces", **environment}.items():
             monkeypatch.setenv(name, value)
@@ -130,7 +117,7 @@ def test_who_says_no_gets_nothing(monkeypatch, tmp_path, settings, environment):
 
 
 def test_a_failed_run_is_a_span_that_says_why(tmp_path):
-    with receiver() as server:
+    with served(_Receiver()) as server:
         place = f"http://127.0.0.1:{server.server_address[1]}"
         said, _ = run_in_process(tmp_path, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=f"{place}/v1/traces")
     assert said == ["SourceError", "imported"]

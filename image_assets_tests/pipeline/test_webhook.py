@@ -1,6 +1,7 @@
 """Messages to a webhook: what they say, where they go, and that its URL is told to nobody."""
 
 import json
+import logging
 
 import pytest
 
@@ -38,7 +39,8 @@ REFUSALS = [
 
 
 @pytest.mark.parametrize(("status", "wait_s", "asked", "said"), REFUSALS)
-def test_a_webhook_that_does_not_take_it_is_an_error_without_its_url(server, status, wait_s, asked, said):
+def test_a_webhook_that_does_not_take_it_is_an_error_without_its_url(server, caplog, status, wait_s, asked, said):
+    caplog.set_level(logging.DEBUG)
     server.status, server.wait_s = status, wait_s
     with pytest.raises(NotificationError) as caught:
         post(TOLD, {"text": "hello"})
@@ -46,6 +48,7 @@ def test_a_webhook_that_does_not_take_it_is_an_error_without_its_url(server, sta
     assert str(caught.value) == f"the webhook in $HOOK {said}"
     assert caught.value.__cause__ is None
     assert caught.value.__context__ is None
+    assert SECRET not in caplog.text
 
 
 # (the environment, other settings, what the error says)

@@ -171,6 +171,17 @@ def test_loops_of_linked_folders_end(root, follow):
     assert len(keys(source)) == 1
 
 
+@pytest.mark.parametrize("follow", [False, True])
+@pytest.mark.parametrize("target", ["bad.jpg", "a.jpg/x", "x" * 300])  # in a circle, through a file, too long a name
+def test_a_link_that_leads_nowhere_is_one_bad_image(root, target, follow):
+    write_image(root, "a.jpg", 1)
+    (root / "bad.jpg").symlink_to(target)
+    source = folder_source(root, follow_symlinks=follow)
+    assert sorted(keys(source)) == ["a.jpg", "bad.jpg"]
+    with pytest.raises(SourceFileError, match="unreadable"):
+        source.read("bad.jpg", None, max_bytes=LIMIT)
+
+
 def test_linked_folders_are_followed_when_asked_and_named_when_not(root, tmp_path):
     write_image(tmp_path / "elsewhere", "x.jpg", 1)
     (root / "linked").symlink_to(tmp_path / "elsewhere")

@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from image_assets_tests.images import image_bytes
+from image_assets_tests.serving import served
 
 # Certificate and key, self-signed, for 127.0.0.1, until 2126; nobody trusts it and nothing else uses it.
 CERTIFICATE = Path(__file__).with_name("untrusted.pem")
@@ -211,15 +212,11 @@ def web_server(*, tls: bool = False) -> Iterator[WebServer]:
         context.load_cert_chain(CERTIFICATE)
         server.socket = context.wrap_socket(server.socket, server_side=True)
         server.scheme = "https"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.ends.set()
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with served(server):
+        try:
+            yield server
+        finally:
+            server.ends.set()
 
 
 class ProxyServer(ThreadingHTTPServer):
@@ -290,12 +287,5 @@ class _ProxyHandler(BaseHTTPRequestHandler):
 @contextmanager
 def proxy_server() -> Iterator[ProxyServer]:
     """Run a proxy for the time of a block."""
-    server = ProxyServer()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    try:
+    with served(ProxyServer()) as server:
         yield server
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

@@ -8,8 +8,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from image_assets.core.plain_text import shown
 from image_assets.pipeline.beginning.looking import Look
-from image_assets.settings import is_url
+from image_assets.settings import as_dataset_name, is_url
 
 _SPLIT_NAMES = {"train", "training", "val", "valid", "validation", "test"}
 _DATE = re.compile(r"\d{4}[-_]?\d{2}([-_]?\d{2})?|\d+")
@@ -39,8 +40,7 @@ def choose(look: Look) -> list[Choice]:
 def dataset_name(place: str) -> str:
     """Return a name for the dataset of a place: its last part, in the letters that a name may have."""
     last = place.partition("?")[0].rstrip("/").rpartition("/")[2] if is_url(place) else Path(place).resolve().name
-    stem = re.sub(r"[^a-z0-9]+", "_", last.partition(".")[0].lower()).strip("_")[:60]
-    return stem if stem and stem[0].isalpha() else f"images_{stem}".rstrip("_")
+    return as_dataset_name(last.partition(".")[0])
 
 
 def _kind(look: Look) -> list[Choice]:
@@ -173,8 +173,8 @@ def _label_names(look: Look) -> Counter[str]:
 
 
 def _some(names: Counter[str]) -> str:
-    shown = [name if name.isprintable() else repr(name) for name, _ in sorted(names.most_common(3))]
-    return ", ".join(shown) + (" ..." if len(names) > len(shown) else "")
+    some = [shown(name) for name, _ in sorted(names.most_common(3))]
+    return ", ".join(some) + (" ..." if len(names) > len(some) else "")
 
 
 def _about(look: Look) -> str:

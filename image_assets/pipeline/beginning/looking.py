@@ -18,6 +18,8 @@ from image_assets.settings import is_url
 from image_assets.settings.sources import SourceSettings
 from image_assets.sources import SOURCES, kind_of
 from image_assets.sources.kinds import ARCHIVE_SUFFIXES, TABLE_SUFFIXES, is_container
+from image_assets.sources.names import IMAGE_EXTENSIONS, may_be_image
+from image_assets.storage.layout import SHARDS, STORE
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -98,6 +100,8 @@ def look_at(place: str, kind: str = "auto") -> Look:
         raise ConfigError(f"{place} is no folder and no bucket; name images on the web in a text file, one URL a line")
     if told == "folder" and not Path(place).is_dir():
         raise ConfigError(f"{place} is a file, not a folder, archive, table or list of URLs")
+    if (store := _store_around(place)) is not None:
+        raise ConfigError(f"{place} lies in the store {store}: what is made, not raw images; name the folder of those")
     one_file = is_container(place, (*ARCHIVE_SUFFIXES, *TABLE_SUFFIXES))
     if is_object_url(place) and told in {"bucket", "archives", "tables"} and not one_file:
         _count(look, _objects(place), _Few())
@@ -116,17 +120,17 @@ def look_at(place: str, kind: str = "auto") -> Look:
 def _count(look: Look, found: Iterator[_Found], few: "_Few") -> None:
     """Count what is found, and remember the paths of some images."""
     ends_at = time.monotonic() + _MAX_S
-    endings = _image_endings()
     for number, file in enumerate(found):
         if number >= _MAX_FILES or (number % 256 == 0 and time.monotonic() > ends_at):
             look.complete = False
             return
         folder, _, name = file.path.rpartition("/")
         ending = os.path.splitext(name)[1].lower()  # noqa: PTH122  a key is no path of this machine
-        if ending in endings:
+        # The rule of a run, so that both count the same.
+        if may_be_image(name, IMAGE_EXTENSIONS):
             look.images += 1
             look.size_bytes += file.size_bytes
-            look.endings[ending.removeprefix(".")] += 1
+            look.endings[ending.removeprefix(".") or "without ending"] += 1
             look.folders[folder] += 1
             few.remember(look.images, file)
         elif name.lower().endswith((*ARCHIVE_SUFFIXES, *TABLE_SUFFIXES)):
@@ -186,17 +190,25 @@ def _header(path: str, image: "Image.Image") -> Header:
     return Header(path, image.width, image.height, image.mode, exif.get(0x0112, 1) not in (1, None), moving)
 
 
-def _image_endings() -> frozenset[str]:
-    from PIL import Image
+def _store_around(place: str) -> Path | None:
+    """Return the store of a dataset that a place is, or lies in."""
+    if is_url(place):
+        return None
+    whole = Path(place).resolve()
+    return next((folder for folder in (whole, *whole.parents) if _is_store(folder)), None)
 
-    return frozenset({*Image.registered_extensions(), ".heic", ".heif", ".hif"}) - {".pdf", ".mpg", ".mpeg", ".h5"}
+
+def _is_store(folder: str | Path) -> bool:
+    return Path(folder, STORE).is_file() and Path(folder, SHARDS).is_dir()
 
 
 def _files(root: Path) -> Iterator[_Found]:
-    """Yield the files below a folder, hidden ones left out, the shallow ones first; links are not followed."""
+    """Yield the files below a folder, the shallow ones first; hidden ones, links and stores are left out."""
     folders: deque[tuple[str, str]] = deque([(str(root), "")])
     while folders:
         path, prefix = folders.popleft()
+        if prefix and _is_store(path):
+            continue
         try:
             with os.scandir(path) as entries:
                 for entry in entries:

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from image_assets.core.errors import ConfigError
+from image_assets.core.plain_text import shown
+from image_assets.core.words import counted, size
 from image_assets.pipeline.beginning.choosing import Choice, choose, dataset_name
 from image_assets.pipeline.beginning.looking import Look, look_at
 from image_assets.pipeline.beginning.writing import settings_text, write_settings
@@ -28,7 +30,7 @@ def begin_dataset(place: str, how: dict[str, Any]) -> dict[str, Any]:
     look = look_at(place, how.get("kind") or "auto")
     name = how.get("name") or dataset_name(place)
     out = Path(how.get("out") or how["folder"] / f"{name}.yaml")
-    store = how.get("store") or _from(out.parent, Path.cwd() / "data/store" / name)
+    store = _store_of(how, out.parent, name)
     seen = seen_lines(look)
     chosen = [
         Choice("name", name, "what it is called in Dagster and in its store"),
@@ -57,18 +59,18 @@ def seen_lines(look: Look) -> list[str]:
     """Return what a look has found, a line for each kind of thing; the first says how many images."""
     more = "" if look.complete else "at least "
     if look.columns or (look.kind in {"tables", "urls"} and look.images):
-        columns = f", of {', '.join(map(_printable, look.columns[:8]))}" if look.columns else ""
-        return [f"{look.kind}: {more}{_count(look.images, 'row')}{columns}"]
+        columns = f", of {', '.join(map(shown, look.columns[:8]))}" if look.columns else ""
+        return [f"{look.kind}: {more}{counted(look.images, 'row')}{columns}"]
     if look.kind in {"archives", "huggingface", "tables", "urls"} and not (look.containers or look.images):
         return [f"{look.kind}: what is in it is counted by the first run"]
-    where = f"in {_count(len(look.folders), 'folder')}"
-    lines = [f"{more}{_count(look.images, 'image')}{_listed(look.endings)}, {_size(look.size_bytes)}, {where}"]
-    lines += [f"{_count(count, 'file')} of images: {kind}" for kind, count in look.containers.items()]
+    where = f"in {counted(len(look.folders), 'folder')}"
+    lines = [f"{more}{counted(look.images, 'image')}{_listed(look.endings)}, {size(look.size_bytes)}, {where}"]
+    lines += [f"{counted(count, kind[:-1])}, which may hold images" for kind, count in look.containers.items()]
     if look.others:
-        lines.append(f"{_count(look.others, 'other file')}{_listed(look.other_endings)}, left out")
+        lines.append(f"{counted(look.others, 'other file')}{_listed(look.other_endings)}, left out")
     lines += _of_opened(look)
     if _HEIC & set(look.endings) and find_spec("pi_heif") is None:
-        lines.append("HEIC images need a decoder more: pip install 'image_assets[heic]'")
+        lines.append("HEIC images need one more decoder: pip install 'image_assets[heic]'")
     if not look.images and not look.containers:
         lines.append("no image yet: put some there before the first run")
     return lines
@@ -86,6 +88,14 @@ def _of_opened(look: Look) -> list[str]:
     if look.copies:
         lines.append(f"{look.copies} of {look.compared} pairs of one size that were compared are copies to the byte")
     return lines
+
+
+def _store_of(how: dict[str, Any], folder: Path, name: str) -> str:
+    """Return where the store will be, as the settings file has it; what was given starts from here, as all paths do."""
+    given = how.get("store")
+    if given is not None and not given.strip():
+        raise ConfigError("--store: an empty path was given; name a folder")
+    return given if given and is_url(given) else _near(folder, Path(given or f"data/store/{name}"))
 
 
 def _wrong_name(name: str) -> str | None:
@@ -107,22 +117,7 @@ def _from(folder: Path, place: Path) -> str:
     return os.path.relpath(place, folder.resolve())
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
-
-
 def _listed(endings: Counter[str]) -> str:
-    common = ", ".join(f"{count:,} {_printable(name)}" for name, count in endings.most_common(4))
-    more = f", {len(endings) - 4} more kinds" if len(endings) > 4 else ""
+    common = ", ".join(f"{count:,} {shown(name)}" for name, count in endings.most_common(4))
+    more = f", {counted(len(endings) - 4, 'more kind')}" if len(endings) > 4 else ""
     return f" ({common}{more})" if common else ""
-
-
-def _size(size_bytes: int) -> str:
-    for unit, factor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
-        if size_bytes >= factor:
-            return f"{size_bytes / factor:.1f} {unit}"
-    return f"{size_bytes} bytes"
-
-
-def _printable(text: str) -> str:
-    return text if text.isprintable() else repr(text)

@@ -12,6 +12,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from image_assets.core.errors import ConfigError
+from image_assets.core.plain_text import one_line
+from image_assets.core.settings_files import is_settings_file
 from image_assets.pipeline.beginning.choosing import Choice
 from image_assets.settings import Settings, make_settings
 
@@ -31,7 +33,7 @@ def settings_text(chosen: Sequence[Choice], seen: Sequence[str] = ()) -> str:
         seen: lines that say what the choices are from.
     """
     values = {choice.setting: choice for choice in chosen}
-    head = [_HEADER.rstrip(), *(f"# {_one_line(line)}" for line in seen), ""]
+    head = [_HEADER.rstrip(), *(f"# {_first_words(line)}" for line in seen), ""]
     return "\n".join([*head, *_section_lines(Settings, "", 0, values)]) + "\n"
 
 
@@ -46,6 +48,8 @@ def write_settings(path: Path, text: str, *, force: bool) -> None:
     """
     make_settings(yaml.safe_load(text), base=path.parent, origin=str(path))
     _refuse_same_name(path, yaml.safe_load(text)["name"])
+    if path.is_dir():
+        raise ConfigError(f"{path} is a folder; name the file that is to be written: --out {path / 'NAME.yaml'}")
     part = path.with_name(f".image-assets-{secrets.token_hex(4)}.yaml.part")
     try:
         if not path.parent.is_dir():
@@ -70,8 +74,9 @@ def write_settings(path: Path, text: str, *, force: bool) -> None:
 
 
 def _refuse_same_name(path: Path, name: str) -> None:
-    for other in sorted(path.parent.glob("*.y*ml")):
-        with suppress(OSError, UnicodeDecodeError, yaml.YAMLError):
+    for other in sorted(file for file in path.parent.glob("*") if is_settings_file(file.name)):
+        # Whatever else lies there is not for this command to judge: a date that is none is a ValueError.
+        with suppress(OSError, ValueError, RecursionError, yaml.YAMLError):
             content = yaml.safe_load(other.read_text(encoding="utf-8"))
             if other.name != path.name and isinstance(content, dict) and content.get("name") == name:
                 raise ConfigError(f"{other} already is a dataset named {name!r}; give this one another --name")
@@ -90,7 +95,7 @@ def _section_lines(model: type[BaseModel], prefix: str, depth: int, values: dict
             continue
         used = any(other.startswith(f"{setting}.") for other in values)
         indent = "  " * depth
-        yield f"{indent}# {_one_line(inner.__doc__ or '')}"
+        yield f"{indent}# {_first_words(inner.__doc__ or '')}"
         yield f"{indent}{'' if used else '#'}{name}:"
         yield from _section_lines(inner, f"{setting}.", depth + 1, values)
 
@@ -103,7 +108,7 @@ def _setting_lines(setting: str, field: FieldInfo, depth: int, choice: Choice | 
     comment = choice.why if choice is not None else field.description or ""
     if choice is None and (optional := _optional_section_of(field)) is not None:
         comment += f" Its settings: {', '.join(optional.model_fields)}."
-    yield from _commented(line, _one_line(comment))
+    yield from _commented(line, _first_words(comment))
 
 
 def _commented(line: str, comment: str) -> Iterator[str]:
@@ -141,6 +146,6 @@ def _plain(value: Any) -> Any:
     return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
-def _one_line(text: str) -> str:
-    first = text.strip().split("\n\n")[0]
-    return " ".join("".join(char if char.isprintable() else " " for char in first).split())
+def _first_words(text: str) -> str:
+    """Return the first paragraph of a text as one line."""
+    return one_line(text.strip().split("\n\n")[0])

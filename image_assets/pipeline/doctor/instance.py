@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from image_assets.core.words import duration
 from image_assets.pipeline.doctor.finding import Finding
 
 _TIMEOUT_S = 40.0
@@ -37,14 +38,15 @@ def instance_findings() -> Iterator[Finding]:
             found = "DAGSTER_HOME is not set, and there is no dagster.yaml here: `dagster dev` forgets its runs"
             yield Finding("dagster home", "warn", found, remedy)
             return
-    elif not Path(home).is_absolute() or not Path(home).is_dir():
+    # Path.is_dir raises where nobody may look.
+    elif not Path(home).is_absolute() or not os.path.isdir(home):  # noqa: PTH112
         remedy = "set it to the absolute path of a folder that exists"
         yield Finding(
             "dagster home", "fail", f"DAGSTER_HOME is {home!r}, which is no folder that Dagster takes", remedy
         )
         return
     else:
-        has = "with" if (Path(home) / "dagster.yaml").is_file() else "without"
+        has = "with" if os.path.isfile(Path(home, "dagster.yaml")) else "without"  # noqa: PTH113  as above
         yield Finding("dagster home", "ok", f"DAGSTER_HOME is {home}, {has} a dagster.yaml")
     yield _daemon(home or str(Path.cwd()))
 
@@ -61,7 +63,10 @@ def _daemon(home: str) -> Finding:
     lines = done.stdout.splitlines()
     if done.returncode or not lines:
         said = (done.stderr.strip().splitlines() or ["nothing was said"])[-1]
-        return Finding("dagster daemon", "fail", f"the instance cannot be opened: {said[:300]}", "correct dagster.yaml")
+        remedy = "correct dagster.yaml"
+        if "Couldn't import module dagster_postgres" in done.stderr:
+            remedy = "pip install 'image_assets[postgres]', or correct dagster.yaml"
+        return Finding("dagster daemon", "fail", f"the instance cannot be opened: {said[:300]}", remedy)
     answer = json.loads(lines[-1])
     beats = [beat for beat in answer["beats"].values() if beat is not None]
     if not beats:
@@ -70,12 +75,6 @@ def _daemon(home: str) -> Finding:
     ago_s = answer["now"] - max(beats)
     if sick := sorted(name for name, healthy in answer["healthy"].items() if not healthy):
         which = "it is not running" if len(sick) == len(answer["healthy"]) else f"not alive: {', '.join(sick)}"
-        found = f"{which}; the last heartbeat was {_ago(ago_s)} ago"
+        found = f"{which}; the last heartbeat was {duration(ago_s)} ago"
         return Finding("dagster daemon", "warn", found, "start `dagster dev` or `dagster-daemon run`; sensors need it")
-    return Finding("dagster daemon", "ok", f"alive, its last heartbeat was {_ago(ago_s)} ago ({answer['storage']})")
-
-
-def _ago(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:,.0f} h"
+    return Finding("dagster daemon", "ok", f"alive, its last heartbeat was {duration(ago_s)} ago ({answer['storage']})")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from image_assets.core.errors import ImageAssetsError
 from image_assets.core.object_urls import is_object_url
+from image_assets.core.words import counted, size
 from image_assets.pipeline.doctor.clocks import bucket_clock_finding, skew_finding
 from image_assets.pipeline.doctor.credentials import credentials_finding
 from image_assets.pipeline.doctor.finding import Finding
@@ -99,7 +100,7 @@ def _counted(subject: str, part: SourceSettings, max_listing_s: float) -> tuple[
     else:
         images = source.list().num_rows
     seconds = time.monotonic() - begun_at
-    found = f"{part.path}: {'' if complete else 'at least '}{images:,} images, listed in {seconds:.2f} s"
+    found = f"{part.path}: {'' if complete else 'at least '}{counted(images, 'image')}, listed in {seconds:.2f} s"
     if complete and not images:
         return Finding(subject, "fail", f"{part.path} holds no image", "correct source.path, or put images there"), 0
     if not complete and part.kind != "urls":
@@ -113,7 +114,7 @@ def _counted(subject: str, part: SourceSettings, max_listing_s: float) -> tuple[
 def _looked_at(subject: str, part: SourceSettings, kind: str) -> Finding:
     """Look at what a run alone reads: whether it is there."""
     if not is_url(part.path):
-        if not Path(part.path).exists():
+        if not os.path.exists(part.path):  # noqa: PTH110  Path.exists raises where nobody may look
             return Finding(subject, "fail", f"{part.path} does not exist", "correct source.path")
         if not os.access(part.path, os.R_OK):
             return Finding(subject, "fail", f"{part.path} cannot be read by this user", "make it readable")
@@ -169,7 +170,7 @@ def _room(settings: Settings, images: int) -> Finding:
     free = shutil.disk_usage(_existing(Path(settings.store))).free
     pixels = settings.image.width_px * settings.image.height_px * (1 + settings.augment.variants)
     need = int(images * pixels * _BYTES_A_PIXEL[settings.output.format] * _ON_TOP)
-    found = f"{_gigabytes(free)} free; {images:,} images of this recipe take about {_gigabytes(need)}"
+    found = f"{size(free)} free; {counted(images, 'image')} of this recipe: about {size(need)}"
     if need > free:
         return Finding("disk", "fail", found, "put the store where there is room, or make smaller outputs")
     if need > 0.8 * free:
@@ -178,9 +179,6 @@ def _room(settings: Settings, images: int) -> Finding:
 
 
 def _existing(folder: Path) -> Path:
-    """Return a folder, or the nearest above it that is there."""
-    return next(parent for parent in (folder, *folder.parents) if parent.exists())
-
-
-def _gigabytes(size_bytes: int) -> str:
-    return f"{size_bytes / 10**9:,.1f} GB" if size_bytes >= 10**9 else f"{-(-size_bytes // 10**6)} MB"
+    """Return a folder, or the nearest above it that is there, as far as this user may see."""
+    # Path.exists raises where nobody may look, and over a name that is too long.
+    return next(parent for parent in (folder, *folder.parents) if os.path.exists(parent))  # noqa: PTH110

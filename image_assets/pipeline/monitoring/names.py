@@ -3,7 +3,7 @@
 PREFIX = "image_assets_"
 # All have the label `dataset`. None has a key, a label of an image or a shard in it, so that a dataset is some hundred
 # series, whatever it holds.
-METRICS: dict[str, str] = {
+_METRICS = {
     "up": "1 where the numbers of this dataset could be read, else 0.",
     "collected_timestamp_seconds": "When these numbers were read.",
     "collection_seconds": "How long reading them took.",
@@ -37,4 +37,4 @@ METRICS: dict[str, str] = {
     "store_free_bytes": "Free bytes of that disk.",
     "forgetting_pending": "1 where `image-assets forget` was interrupted and has to be called again.",
 }
-HELP = {PREFIX + name: text for name, text in METRICS.items()}
+HELP = {PREFIX + name: text for name, text in _METRICS.items()}

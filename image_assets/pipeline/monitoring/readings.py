@@ -27,7 +27,7 @@ from image_assets.storage.manifests import latest_heads, read_rejected_heads, re
 from image_assets.storage.perceptual import read_duplicates_head
 from image_assets.storage.store import Store
 from image_assets.storage.vectors import read_vector_head
-from image_assets.storage.verdicts import read_verdicts
+from image_assets.storage.verdicts import last_verdicts
 
 _OUTCOMES = ("new", "changed", "moved", "kept", "removed", "failed", "relabelled")
 # The name of a metric, its value, and its labels beside the dataset.
@@ -134,13 +134,8 @@ def _of_checks(settings: Settings, store: Store, shards: Sequence[str]) -> Itera
     assets = dict.fromkeys(shards, "image_shards") | {
         name: name for name in ("training_index", *wanted_followers(settings))
     }
-    last = {
-        (row["subject"], row["check"]): row
-        for row in read_verdicts(store).select(["subject", "check", "passed", "severity"]).to_pylist()
-        if row["subject"] in assets
-    }
     failing: Counter[tuple[str, str, str]] = Counter()
-    for (subject, check), row in last.items():
+    for (subject, check), row in last_verdicts(store, assets).items():
         for severity in ("warn", "error"):
             # Both are told of each check, so that a series does not end when its severity changes.
             failing[assets[subject], check, severity] += not row["passed"] and row["severity"] == severity

@@ -1,12 +1,10 @@
 """The file that Prometheus' node exporter picks up: whole at every moment, and readable for another user."""
 
-import os
-import secrets
 from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
 
 from image_assets.core.errors import StoreError
+from image_assets.formats.publishing import published_whole
 from image_assets.pipeline.monitoring.exposition import Sample, exposition
 from image_assets.pipeline.monitoring.names import HELP
 
@@ -17,14 +15,10 @@ def write_textfile(path: Path, samples: Iterable[Sample]) -> None:
     Raises:
         StoreError: it cannot be written.
     """
-    # The exporter reads `*.prom`, so what is not finished is called otherwise.
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(exposition(samples, HELP), encoding="utf-8")
-        os.replace(part, path)  # noqa: PTH105
+        # The exporter reads `*.prom`, and what is not finished is not called so.
+        with published_whole(path) as part:
+            part.write_text(exposition(samples, HELP), encoding="utf-8")
     except OSError as error:
         raise StoreError(f"metrics {path} cannot be written: {error.strerror}; make its folder writable") from error
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)

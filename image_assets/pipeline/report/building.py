@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from image_assets.checks.base import Verdict
-from image_assets.core.errors import DatasetError, StoreError
+from image_assets.core.errors import StoreError
 from image_assets.core.index import IndexHead
 from image_assets.formats.publishing import published_whole
 from image_assets.pipeline.report.gathering import Gathered, gather
@@ -18,7 +18,7 @@ from image_assets.settings import Settings
 from image_assets.storage import layout
 from image_assets.storage.auto_labels import read_auto_labels_head
 from image_assets.storage.identity import look_into_store, open_store
-from image_assets.storage.indexes import index_numbers, newest_index_head
+from image_assets.storage.indexes import index_numbers, published_head
 from image_assets.storage.locks import in_use
 from image_assets.storage.perceptual import read_duplicates_head
 from image_assets.storage.quality import read_statistics
@@ -87,7 +87,7 @@ def build_report(settings: Settings) -> DatasetReport:
         EngineError: no worker can be started to decode failed images.
     """
     with in_use(store := open_store(settings)):
-        index = _newest(store)
+        index = published_head(store)
         place = f"{store.url.rstrip('/')}/{layout.REPORT}"
         word = _word(settings, store, index)
         before = _state_in(store)
@@ -108,7 +108,7 @@ def write_report(settings: Settings, path: Path) -> dict[str, Any]:
         OSError: the file cannot be written.
     """
     store = look_into_store(settings)
-    index = _newest(store)
+    index = published_head(store)
     state, page = _written(settings, store, index, _word(settings, store, index))
     with published_whole(path) as part:
         part.write_bytes(page)
@@ -127,13 +127,6 @@ def report_version(settings: Settings) -> str:
         "auto_labels": settings.auto_labels.model_dump(mode="json"),
     }
     return hashlib.sha256(json.dumps(shown, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _newest(store: Store) -> IndexHead:
-    index = newest_index_head(store)
-    if index is None:
-        raise DatasetError(f"no published dataset in {store.url}; `image-assets run` publishes one")
-    return index
 
 
 def _word(settings: Settings, store: Store, index: IndexHead) -> str:

@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from image_assets.core.words import grouped, percent
 from image_assets.pipeline.report.markup import Child, Markup, element, together
-from image_assets.pipeline.report.words import grouped, percent
 
 _MOST_COLUMNS = 32
 # The view box; charts are as wide as their place, and lines keep their width.
@@ -74,13 +74,7 @@ def histogram(columns: Sequence[Column], scale: Scale, now: str = "", before: st
         "figure",
         element("figcaption", element("strong", scale.title), f"Median {scale.write(middle)}{scale.what}"),
         _svg(text, shapes, "histogram"),
-        element(
-            "div",
-            element("span", scale.write(columns[0].first)),
-            element("span", scale.write(columns[-1].end)),
-            class_="axis",
-            aria_hidden="true",
-        ),
+        _axis(scale.write(columns[0].first), scale.write(columns[-1].end)),
         legend,
         _histogram_table(columns, scale, (now, before), (total, total_before)),
         class_="chart",
@@ -118,13 +112,7 @@ def timeline(moments: Sequence[str], values: Sequence[int], title: str, kind: st
             ],
             f"timeline {kind}",
         ),
-        element(
-            "div",
-            element("span", first),
-            element("span", last),
-            class_="axis",
-            aria_hidden="true",
-        ),
+        _axis(first, last),
         class_="chart",
     )
 
@@ -188,6 +176,10 @@ def _svg(text: str, shapes: Child, kind: str) -> Markup:
     )
 
 
+def _axis(first: str, last: str) -> Markup:
+    return element("div", element("span", first), element("span", last), class_="axis", aria_hidden="true")
+
+
 def _columns(shares: Sequence[float], top: float) -> Markup:
     width = _WIDTH / len(shares)
     return together(
@@ -216,9 +208,8 @@ def _key(kind: str) -> Markup:
 
 
 def _middle(columns: Sequence[Column]) -> float:
-    counts = [column.count or column.before for column in columns]
-    if any(column.count for column in columns):
-        counts = [column.count for column in columns]
+    has_any = any(column.count for column in columns)
+    counts = [column.count if has_any else column.before for column in columns]
     so_far, half = 0, sum(counts) / 2
     for column, count in zip(columns, counts, strict=True):
         so_far += count

@@ -1,6 +1,6 @@
 """What is counted of an index in one pass over it: labels, splits, sizes, formats, flags."""
 
-from collections import Counter as Tally
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from image_assets.core.dataset_statistics import HISTOGRAMS
 from image_assets.core.index import IndexHead
-from image_assets.pipeline.report.rows import Counter, plain_rows
+from image_assets.pipeline.report.rows import ValueCounts, plain_rows
 from image_assets.storage.indexes import iter_index
 from image_assets.storage.store import Store
 
@@ -55,8 +55,8 @@ def count_index(store: Store, index: IndexHead) -> Counted:
     Raises:
         StoreError: the index is damaged.
     """
-    labelled, formats = Counter(["label", "split"]), Counter(["raw_format", "raw_mode"])
-    flags: Tally[str] = Tally()
+    labelled, formats = ValueCounts(["label", "split"]), ValueCounts(["raw_format", "raw_mode"])
+    flags: Counter[str] = Counter()
     sizes = {name: np.zeros(HISTOGRAMS[name].count, np.int64) for name in ("size", "aspect")}
     images = 0
     for rows in plain_rows(iter_index(store, index.number, batch_rows=_PIECE_ROWS, columns=_COLUMNS)):

@@ -8,13 +8,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from image_assets.core.index import IndexHead
-from image_assets.pipeline.report.rows import IMAGE_COLUMNS, ShownImage, shown_images
+from image_assets.pipeline.report.rows import IMAGE_COLUMNS, ShownImage, beside, shown_images
 from image_assets.storage.auto_labels import AutoLabelsHead, iter_auto_labels, read_auto_labels_head
 from image_assets.storage.indexes import iter_index
 from image_assets.storage.store import Store
-from image_assets.storage.tables import cut_tables
 
-_PIECE_ROWS = 8192
 _TOLD = ["neighbour_label", "neighbour_confidence"]
 
 
@@ -45,7 +43,7 @@ def find_doubts(store: Store, index: IndexHead, most: int) -> Doubts | None:
         StoreError: a file is damaged.
     """
     head = read_auto_labels_head(store)
-    if head is None or (head.index_number, head.index_digest) != (index.number, index.digest):
+    if head is None or not index.is_followed_by(head):
         return None
     found: list[tuple[float, str, Doubt]] = []
     for rows in _disagreeing(store, index):
@@ -65,10 +63,7 @@ def _order(entry: tuple[float, str, Doubt]) -> tuple[float, str]:
 
 def _disagreeing(store: Store, index: IndexHead) -> Iterator[pa.Table]:
     """Yield the rows of plain outputs whose label is another one than that of their neighbours."""
-    indexed = cut_tables(iter_index(store, index.number, columns=IMAGE_COLUMNS), _PIECE_ROWS)
-    for rows, told in zip(indexed, cut_tables(iter_auto_labels(store, _TOLD), _PIECE_ROWS), strict=False):
-        table = rows
-        for name in _TOLD:
-            table = table.append_column(name, told[name])
+    indexed = iter_index(store, index.number, columns=IMAGE_COLUMNS)
+    for table in beside(indexed, iter_auto_labels(store, _TOLD), {name: name for name in _TOLD}):
         other = pc.and_(pc.equal(table["variant"], 0), pc.not_equal(table["label"], table["neighbour_label"]))
         yield table.filter(pc.fill_null(other, False))

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from image_assets.core.dataset_statistics import Bins
 from image_assets.core.index import IndexHead
+from image_assets.core.manifest import MANIFEST_SCHEMA
 from image_assets.core.sample import FAILED
-from image_assets.pipeline.report.rows import Counter, Smallest
+from image_assets.pipeline.report.rows import Smallest, ValueCounts
 from image_assets.storage.manifests import read_rows
 from image_assets.storage.store import Store
 
@@ -57,8 +58,8 @@ def look_at_raw_images(store: Store, index: IndexHead, most: int) -> RawImages:
     Raises:
         StoreError: a commit is damaged or gone.
     """
-    reasons, chosen = Counter(["reason"]), Smallest("reason", "mark", most)
-    chosen.add(_failed(pa.table({name: pa.array([], _TYPES[name]) for name in _COLUMNS})))
+    reasons, chosen = ValueCounts(["reason"]), Smallest("reason", "mark", most)
+    chosen.add(_failed(pa.schema([MANIFEST_SCHEMA.field(name) for name in _COLUMNS]).empty_table()))
     totals: NDArray[np.int64] = np.zeros(3, np.int64)
     sizes = np.zeros(FILE_BYTES.count, np.int64)
     for rows in read_rows(store, sorted(index.commits.items()), _COLUMNS, images=index.rows):
@@ -80,18 +81,13 @@ def look_at_raw_images(store: Store, index: IndexHead, most: int) -> RawImages:
     )
 
 
-_TYPES = {name: pa.string() for name in _COLUMNS} | {
-    "size_bytes": pa.int64(), "output_bytes": pa.int64(), "attempts": pa.int32(),
-}  # fmt: skip
-
-
 def _failed(rows: pa.Table) -> pa.Table:
     """Return the failed ones of some rows, with a ``mark`` by which a sample of them is drawn."""
     failed = rows.filter(pc.equal(rows["status"], FAILED))
-    columns = {name: failed[name].cast(_TYPES[name]) for name in failed.column_names}
-    columns |= {"reason": pc.fill_null(columns["reason"], "unknown"), "detail": pc.fill_null(columns["detail"], "")}
-    columns |= {"attempts": pc.fill_null(columns["attempts"], 0)}
-    return pa.table(columns).append_column("mark", _marks(failed["key"]))
+    columns = {name: failed[name] for name in _COLUMNS}
+    for name, unknown in (("reason", "unknown"), ("detail", ""), ("attempts", 0)):
+        columns[name] = pc.fill_null(columns[name], unknown)
+    return pa.table({**columns, "mark": _marks(failed["key"])})
 
 
 def _marks(keys: pa.ChunkedArray) -> pa.Array:

@@ -3,17 +3,18 @@
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
+from image_assets.core.plain_text import cut, printable
 from image_assets.core.sample import REASONS
+from image_assets.core.words import counted, grouped, moment, percent
 from image_assets.pipeline.report.charts import behind, table
 from image_assets.pipeline.report.counting import LabelCount
 from image_assets.pipeline.report.doubts import Doubt
 from image_assets.pipeline.report.failures import Failure
 from image_assets.pipeline.report.gathering import Gathered
-from image_assets.pipeline.report.markup import Child, Markup, cut, element, isolated, printable, prose, together
+from image_assets.pipeline.report.markup import Child, Markup, element, isolated, prose, together
 from image_assets.pipeline.report.pictures import Album
 from image_assets.pipeline.report.rows import ShownImage
 from image_assets.pipeline.report.twins import EXACT, Group, Twin
-from image_assets.pipeline.report.words import counted, grouped, moment, percent
 from image_assets.pipeline.thumbnails import Thumbnail
 
 NO_LABEL = "without a label"

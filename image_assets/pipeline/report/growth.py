@@ -48,10 +48,8 @@ def _points(heads: Iterable[IndexHead]) -> list[Point]:
     points = []
     for head in heads:
         # Of an index without totals the rows are the nearest that is known.
-        images, failed = (
-            int(head.totals.get("images_processed", head.rows)),
-            int(head.totals.get("corrupted_images", 0)),
-        )
+        images = int(head.totals.get("images_processed", head.rows))
+        failed = int(head.totals.get("corrupted_images", 0))
         changed = before not in (None, head.recipe_id)
         points.append(Point(head.number, head.created_at, images, failed, head.digest, changed))
         before = head.recipe_id

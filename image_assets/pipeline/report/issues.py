@@ -46,17 +46,13 @@ def look_at_quality(store: Store, index: IndexHead, most: int) -> Quality | None
         StoreError: a file is damaged.
     """
     statistics = read_statistics(store)
-    if statistics is None or read_quality_head(store) != statistics.head:
-        return None
-    if (statistics.head.index_number, statistics.head.index_digest) != (index.number, index.digest):
+    if statistics is None or read_quality_head(store) != statistics.head or not index.is_followed_by(statistics.head):
         return None
     found: dict[str, list[tuple[float, str, BadImage]]] = {name: [] for name in IMAGE_ISSUES}
     usual_side_px = statistics.whole.usual_side_px
     for rows, images, issues in _pieces(store, index):
-        flat, parents = (
-            pc.list_flatten(issues).to_numpy(zero_copy_only=False),
-            pc.list_parent_indices(issues).to_numpy(),
-        )
+        flat = pc.list_flatten(issues).to_numpy(zero_copy_only=False)
+        parents = pc.list_parent_indices(issues).to_numpy()
         for name in np.unique(flat).tolist() if len(flat) else ():
             at = parents[flat == name]
             values = IMAGE_ISSUES[name].measure(images.beside(usual_side_px))[at]

@@ -3,6 +3,8 @@
 import html
 from collections.abc import Iterable, Iterator
 
+from image_assets.core.plain_text import cut, printable
+
 
 class Markup(str):
     """HTML that was made here; any other text becomes text."""
@@ -40,19 +42,9 @@ def together(*children: Child) -> Markup:
     return Markup("".join(_flat(children)))
 
 
-def printable(text: str) -> str:
-    """Return text in one line in which nothing turns, hides or breaks the rest; what would is written as a code."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
-
-
 def isolated(text: str, **attributes: str) -> Markup:
     """Return a text of strangers: of whatever direction it is, what stands around it keeps its own."""
     return element("bdi", cut(printable(text), _LONGEST), **attributes)
-
-
-def cut(text: str, most: int) -> str:
-    """Return a text, of a longer one its beginning."""
-    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def prose(text: str) -> Markup:

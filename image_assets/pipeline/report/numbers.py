@@ -4,13 +4,14 @@ from collections.abc import Callable, Mapping, Sequence
 
 from image_assets.core.dataset_statistics import HISTOGRAMS, Bins
 from image_assets.core.drift import Drift, jensen_shannon, population_stability
+from image_assets.core.plain_text import printable
+from image_assets.core.words import counted, grouped, listed, moment, percent, size
 from image_assets.pipeline.report.charts import Scale, bar, behind, histogram, merged_columns, table, timeline
 from image_assets.pipeline.report.failures import FILE_BYTES
 from image_assets.pipeline.report.galleries import NO_LABEL
 from image_assets.pipeline.report.gathering import Gathered
-from image_assets.pipeline.report.markup import Child, Markup, element, isolated, printable, prose, together
+from image_assets.pipeline.report.markup import Child, Markup, element, isolated, prose, together
 from image_assets.pipeline.report.said import FAILED, PASSED, UNKNOWN, WARNED, Said
-from image_assets.pipeline.report.words import counted, grouped, listed, moment, percent, size
 
 # Rows of a table; the others are counted.
 _MOST_ROWS = 100

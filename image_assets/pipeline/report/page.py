@@ -4,11 +4,11 @@ import base64
 import hashlib
 from importlib.resources import files
 
+from image_assets.core.words import counted, grouped, listed, moment, percent, size
 from image_assets.pipeline.report.gathering import Gathered
 from image_assets.pipeline.report.markup import Child, Markup, element, isolated
 from image_assets.pipeline.report.said import FAILED, UNKNOWN, WARNED
 from image_assets.pipeline.report.sections import report_sections
-from image_assets.pipeline.report.words import counted, grouped, listed, moment, percent, size
 
 STATE_NAME = "image-assets-report"
 _BROKEN = "M4 3h16v11l-4-3-4 4-4-4-4 4zM4 18l4-4 4 4 4-4 4 3v4H4z"

@@ -68,11 +68,10 @@ def add_outputs(
         some = places[first : first + _TOGETHER]
         rows = pa.table({"segment": [segment for segment, _ in some], "row": [row for _, row in some]})
         thumbnails = thumbnails_of_rows(store, recipe_id, rows, side_px)
-        fitting = [album.take(thumbnail, uses[place]) for place, thumbnail in zip(some, thumbnails, strict=True)]
-        album.outputs.update(
-            pair for pair, fits in zip(zip(some, thumbnails, strict=True), fitting, strict=True) if fits
-        )
-        if not any(fitting):
+        made = zip(some, thumbnails, strict=True)
+        fitting = {place: thumbnail for place, thumbnail in made if album.take(thumbnail, uses[place])}
+        album.outputs |= fitting
+        if not fitting:
             # What is left is full of small remainders at best.
             album.left_out += sum(uses[place] for place in places[first + len(some) :])
             return

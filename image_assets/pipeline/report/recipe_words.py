@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from image_assets.pipeline.report.words import listed
+from image_assets.core.words import listed
 from image_assets.settings import Settings
 from image_assets.settings.images import TransformSpec
 from image_assets.transforms import transform_name

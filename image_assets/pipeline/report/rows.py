@@ -1,12 +1,15 @@
 """Rows of the index as the report shows them: one image each, by its plain output."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from image_assets.storage.tables import cut_tables
+
+_PIECE_ROWS = 8192
 # What an image is shown with. ``id`` is a hash of the key: the smallest ids of any images are a sample of them that
 # stays when others come.
 IMAGE_COLUMNS = [
@@ -51,7 +54,20 @@ def shown_images(rows: pa.Table) -> list[ShownImage]:
     return [ShownImage(**row) for row in rows.select(names).to_pylist()]
 
 
-class Counter:
+def beside(indexed: Iterable[pa.Table], file: Iterable[pa.Table], names: Mapping[str, str]) -> Iterator[pa.Table]:
+    """Yield the rows of an index with columns of a file that has a row for each of them.
+
+    Args:
+        names: the columns of the file, by what they are called here.
+    """
+    for rows, others in zip(cut_tables(indexed, _PIECE_ROWS), cut_tables(file, _PIECE_ROWS), strict=False):
+        table = rows
+        for name, column in names.items():
+            table = table.append_column(name, others[column])
+        yield table
+
+
+class ValueCounts:
     """How many rows have the same values in some columns; what is held is one row for each of these."""
 
     _PENDING_ROWS = 65_536

@@ -8,7 +8,7 @@ from typing import Any
 from image_assets.core.index import IndexHead
 from image_assets.core.sharding import shard_names
 from image_assets.storage.store import Store
-from image_assets.storage.verdicts import read_verdicts
+from image_assets.storage.verdicts import last_verdicts
 
 PASSED, WARNED, FAILED, UNKNOWN = "passed", "warning", "failed", "not known"
 # In which order they are shown.
@@ -32,8 +32,8 @@ def last_words(store: Store, index: IndexHead, followers: Iterable[str]) -> tupl
         StoreError: the store does not answer.
     """
     there = {*shard_names(index.num_shards), "training_index", *followers}
-    last = {(row["subject"], row["check"]): row for row in read_verdicts(store).to_pylist() if row["subject"] in there}
-    said = [Said(row["subject"], row["check"], _outcome(row), row["sentence"]) for row in last.values()]
+    last = last_verdicts(store, there)
+    said = [Said(subject, check, _outcome(row), row["sentence"]) for (subject, check), row in last.items()]
     return tuple(sorted(said, key=lambda one: (OUTCOMES.index(one.outcome), one.check, one.subject)))
 
 

