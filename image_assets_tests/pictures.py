@@ -47,16 +47,17 @@ def _choose_plots(page: Page) -> None:
     page.get_by_text("Plots", exact=True).first.click()
 
 
+_LOCATION = "/locations/image_assets"
 _ASSETS = f"/assets/{_NAME}"
 # Eight of the sample photographs.
 _FULL_SHARD = "03-of-16"
 UI: dict[str, Picture] = {
-    "graph": Picture(f"/locations/image_assets/asset-groups/{_NAME}/lineage", "feature_vectors", width_px=1800, height_px=600),
+    "graph": Picture(f"{_LOCATION}/asset-groups/{_NAME}/lineage", "feature_vectors", width_px=1800, height_px=600),
     "shards": Picture(f"{_ASSETS}/image_shards?view=partitions&partition={_FULL_SHARD}", "contact_sheet"),
     "index": Picture(f"{_ASSETS}/training_index?view=events", "contact_sheet", open_contact_sheet),
     "plots": Picture(f"{_ASSETS}/image_shards?view=overview", "Plots", _choose_plots, height_px=1100),
     "checks": Picture(f"{_ASSETS}/training_index?view=checks", "Latest execution", height_px=600),
-    "launchpad": Picture(f"/locations/image_assets/jobs/{_NAME}_update/playground", "Launch Run"),
+    "launchpad": Picture(f"{_LOCATION}/jobs/{_NAME}_update/playground", "Launch Run"),
 }
 
 

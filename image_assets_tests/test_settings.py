@@ -167,7 +167,7 @@ def test_what_is_missing_is_named():
         (b"name: [", "is not valid YAML"),
         (b"a: b: c", "is not valid YAML"),
         (b"!!python/object/apply:os.getcwd []", "is not valid YAML"),
-        (b"name: \xff\xfe", "cannot be read"),
+        (b"name: \xff\xfe", "is not UTF-8"),
         (b"name: tiny\nstoer: x\n", "stoer: unknown setting"),
     ],
 )

@@ -173,6 +173,8 @@ def test_every_column_has_a_meaning_and_no_meaning_is_left_over() -> None:
     ("setting", "says"),
     [
         ({"owners": ["vision"]}, "an email address or team:NAME"),
+        ({"owners": "team:vision"}, r"owners: write a list: \[one, two\] \(found 'team:vision'\)"),
+        ({"tags": ["gold"]}, "tags: write names and values"),
         ({"owners": ["team:"]}, "an email address or team:NAME"),
         ({"tags": {"a b": "c"}}, "1 to 63 letters"),
         ({"tags": {"dagster/kind/x": ""}}, "does not begin with dagster/"),
