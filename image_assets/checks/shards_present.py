@@ -7,7 +7,8 @@ from image_assets.settings.checks import CheckSettings
 def shards_present(evidence: IndexEvidence, _: CheckSettings) -> Verdict:
     """Warn when a shard was never published, so that its images are not in the index."""
     missing = evidence.missing_shards
-    sentence = f"{len(evidence.head.commits)} shards are in the index."
+    present = len(evidence.head.commits)
+    sentence = f"{present} {'shard is' if present == 1 else 'shards are'} in the index."
     if missing:
         sentence += (
             f" Never published: {', '.join(missing[:8])}{' …' if len(missing) > 8 else ''}; their checks say why, and "
@@ -18,5 +19,5 @@ def shards_present(evidence: IndexEvidence, _: CheckSettings) -> Verdict:
         passed=not missing,
         sentence=sentence,
         severity="warn",
-        numbers={"shards": len(evidence.head.commits), "missing_shards": len(missing)},
+        numbers={"shards": present, "missing_shards": len(missing)},
     )

@@ -6,6 +6,9 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
+# What a person writes, where pydantic says what Python makes of it.
+_IN_YAML = {"tuple_type": "write a list: [one, two]", "dict_type": "write names and values: {name: value}"}
+
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
@@ -27,6 +30,7 @@ def list_mistakes(error: ValidationError, settings: type[BaseModel]) -> list[Mis
     mistakes = []
     for item in error.errors():
         what = item["msg"].removeprefix("Value error, ")
+        what = _IN_YAML.get(item["type"], what)
         if item["type"] == "extra_forbidden":
             what = f"unknown setting; known here: {', '.join(_known_settings(item['loc'][:-1], settings))}"
         elif item["type"] != "missing" and not isinstance(item["input"], Mapping | BaseModel):

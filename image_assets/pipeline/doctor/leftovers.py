@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 
 from image_assets.core.sharding import shard_names
+from image_assets.core.words import counted, size
 from image_assets.pipeline.doctor.finding import Finding
 from image_assets.settings import Settings
 from image_assets.storage import layout
@@ -53,6 +54,6 @@ def _staged(store: Store) -> Finding:
     folders = dead_scratch_folders()
     if not old and not folders:
         return Finding("leftovers", "ok", "none of killed runs")
-    size = sum(file.size_bytes for file in old)
-    found = f"of killed runs {len(old)} half-written files ({size:,} bytes) and {len(folders)} temporary folders"
+    files = f"{counted(len(old), 'half-written file')} ({size(sum(file.size_bytes for file in old))})"
+    found = f"of killed runs {files} and {counted(len(folders), 'temporary folder')}"
     return Finding("leftovers", "warn", found, "`image-assets gc` removes them")
