@@ -119,9 +119,7 @@ class DagsterDev:
     def query(self, graphql: str, **variables: Any) -> dict[str, Any]:
         """Return the data that a GraphQL query or mutation answers with."""
         body = json.dumps({"query": graphql, "variables": variables}).encode()
-        request = urllib.request.Request(
-            f"{self.url}/graphql", body, {"Content-Type": "application/json"}
-        )
+        request = urllib.request.Request(f"{self.url}/graphql", body, {"Content-Type": "application/json"})
         with urllib.request.urlopen(request, timeout=60) as response:
             answer = json.load(response)
         assert "errors" not in answer, answer["errors"]

@@ -49,7 +49,8 @@ except ChildProcessError:
 """,
     )
     # Without samples it would be the parent's few milliseconds.
-    assert usage.cpu_s >= 0.5
+    # Clocks of processes count in steps.
+    assert usage.cpu_s >= 0.4
 
 
 def test_memory_of_a_child_is_in_the_peak(tmp_path: Path) -> None:
