@@ -119,7 +119,7 @@ def test_a_worker_that_is_killed_in_the_middle_costs_nothing(source, tmp_path, d
     ("where", "how"),
     [
         ("here", signal.SIGINT),
-        ("here", signal.SIGKILL),
+        pytest.param("here", signal.SIGKILL, marks=SLOW),
         ("cluster", signal.SIGINT),
         # Its workers are not told, and their children wait for more.
         pytest.param("cluster", signal.SIGKILL, marks=SLOW),

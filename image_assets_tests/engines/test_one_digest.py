@@ -83,7 +83,7 @@ def follow(expected, tmp_path, **options):
     assert (found[2].changed, found[2].decoded) == (15, 15)
 
 
-@pytest.mark.parametrize("workers", [1, 8])
+@pytest.mark.parametrize("workers", [1, 3, pytest.param(8, marks=SLOW)])
 def test_local_processes(expected, tmp_path, workers):
     follow(expected, tmp_path, workers=workers)
 
