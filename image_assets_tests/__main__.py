@@ -15,8 +15,8 @@ STEPS = {
     "lint": ["-m", "ruff", "check", "."],
     "format": ["-m", "ruff", "format", "--check", "."],
     "imports": ["-c", "from importlinter.cli import lint_imports_command as lint; lint()"],
-    # Two more than CI has cores: some tests wait for daemons, servers and timeouts.
-    "tests": ["-m", "pytest", "-n", "4", "--dist", "worksteal"],
+    # One more than CI has cores: some tests wait for daemons, servers and timeouts.
+    "tests": ["-m", "pytest", "-n", "3", "--dist", "worksteal"],
 }
 # Takes most of a minute of one core the first time: made beside the others and shown after them.
 TYPES = ["-m", "mypy"]

@@ -82,9 +82,9 @@ def test_run_prints_a_table_for_people_and_no_progress_bar_into_a_pipe(cli, raw)
 
 
 @pytest.mark.parametrize("suffix", ["csv", "json", "parquet", "npz", "h5"])
-def test_the_seeds_spelling_with_an_output_of_any_suffix(cli, raw, tmp_path, suffix):
-    done = cli("run", "--input", raw, "--output", f"out.{suffix}", "--image_size", "32", "--augment", "True",
-               "--features", "none", "--json")  # fmt: skip
+def test_the_seeds_spelling_with_an_output_of_any_suffix(cli_here, raw, tmp_path, suffix):
+    done = cli_here("run", "--input", raw, "--output", f"out.{suffix}", "--image_size", "32", "--augment", "True",
+                    "--features", "none", "--workers", "0", "--json")  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["augmentation_applied"] is True
     assert (tmp_path / f"out.{suffix}").stat().st_size > 100
@@ -93,16 +93,16 @@ def test_the_seeds_spelling_with_an_output_of_any_suffix(cli, raw, tmp_path, suf
             assert arrays["images"].shape == (12, 32, 32, 3)
 
 
-def test_pixels_are_normalized_on_request(cli, raw, tmp_path):
-    done = cli("run", "--input", raw, "--output", "out.npz", "--normalize", "-1-1", "--features", "none")
+def test_pixels_are_normalized_on_request(cli_here, raw, tmp_path):
+    done = cli_here("run", "--input", raw, "--output", "out.npz", "--normalize", "-1-1", "--features", "none")
     assert done.returncode == 0, done.stderr
     with np.load(tmp_path / "out.npz", allow_pickle=False) as arrays:
         assert arrays["images"].dtype == np.float32
         assert -1.0 <= arrays["images"].min() < 0.0 < arrays["images"].max() <= 1.0
 
 
-def test_an_output_folder_is_made_and_gets_the_table_formats(cli, raw, tmp_path):
-    assert cli("run", "--input", raw, "--output", "new/out/", "--features", "none").returncode == 0
+def test_an_output_folder_is_made_and_gets_the_table_formats(cli_here, raw, tmp_path):
+    assert cli_here("run", "--input", raw, "--output", "new/out/", "--features", "none").returncode == 0
     assert {path.name for path in (tmp_path / "new/out").iterdir()} == {"index.parquet", "index.csv", "index.json"}
 
 
@@ -113,10 +113,10 @@ def test_a_bad_image_is_a_partial_failure_and_exit_code_3(cli, raw, tmp_path):
     assert "failed 'a/bad.jpg': truncated" in (tmp_path / "s/logs/pipeline.log").read_text()
 
 
-def test_rubbish_alone_is_a_failure_and_exit_code_1(cli, tmp_path):
+def test_rubbish_alone_is_a_failure_and_exit_code_1(cli_here, tmp_path):
     for number in range(5):
         (tmp_path / f"{number}.jpg").write_bytes(b"rubbish")
-    code, summary = run_json(cli, "--input", ".", "--store", "../s", "--shards", "1")
+    code, summary = run_json(cli_here, "--input", ".", "--store", "../s", "--shards", "1")
     assert (code, summary["pipeline_status"], summary["digest"]) == (1, "failure", None)
     assert "5 of 5 images failed" in summary["notes"][0]
 
@@ -145,10 +145,10 @@ def test_a_folder_of_archives_is_named_as_one(cli_here, tmp_path):
     assert (code, summary["new"]) == (0, 2)
 
 
-def test_settings_come_from_a_file_and_options_override_it(cli, raw, tmp_path):
+def test_settings_come_from_a_file_and_options_override_it(cli_here, raw, tmp_path):
     text = "name: shop\nsource: {path: raw}\nstore: kept\npreset: zenml-tutorial\nfeatures: {extractor: none}\n"
     (tmp_path / "shop.yaml").write_text(text)
-    done = cli("run", "--config", "shop.yaml", "--shards", "3", "--json")
+    done = cli_here("run", "--config", "shop.yaml", "--shards", "3", "--json")
     summary = json.loads(done.stdout)
     assert (summary["dataset"], summary["shards_total"], summary["output_format"]) == ("shop", 3, "png")
     assert (tmp_path / "kept/index.parquet").exists()
@@ -218,9 +218,9 @@ def test_a_mistake_is_one_line_that_names_it_and_no_traceback(cli_here, raw, tmp
         assert done.stderr.count("\n") == 1
 
 
-def test_an_empty_folder_is_an_empty_dataset_said_plainly(cli, tmp_path):
+def test_an_empty_folder_is_an_empty_dataset_said_plainly(cli_here, tmp_path):
     (tmp_path / "empty").mkdir()
-    done = cli("run", "--input", "empty", "--features", "none")
+    done = cli_here("run", "--input", "empty", "--features", "none")
     assert done.returncode == 1
     assert "holds no image" in done.stderr
 
@@ -275,10 +275,10 @@ def lenient(tmp_path):
     return path
 
 
-def test_quarantine_is_one_json_object_with_exactly_what_is_promised(cli, lenient, tmp_path):
+def test_quarantine_is_one_json_object_with_exactly_what_is_promised(cli_here, lenient, tmp_path):
     write_odd(tmp_path / "odd")
-    assert cli("run", "--config", lenient).returncode == 3
-    done = cli("quarantine", "--config", lenient, "--json")
+    assert cli_here("run", "--config", lenient).returncode == 3
+    done = cli_here("quarantine", "--config", lenient, "--json")
     assert (done.returncode, done.stderr, done.stdout.count("\n")) == (0, "", 1)
     summary = json.loads(done.stdout)
     assert (set(summary), summary["dataset"]) == ({"dataset", "quarantine"}, "odd")
@@ -288,10 +288,10 @@ def test_quarantine_is_one_json_object_with_exactly_what_is_promised(cli, lenien
         assert (entry["reason"], entry["attempts"], len(entry["sha256"])) == ("truncated", 1, 64)
 
 
-def test_quarantine_prints_one_line_an_image_whatever_its_name(cli, lenient, tmp_path):
+def test_quarantine_prints_one_line_an_image_whatever_its_name(cli_here, lenient, tmp_path):
     write_odd(tmp_path / "odd")
-    cli("run", "--config", lenient)
-    done = cli("quarantine", "--config", lenient)
+    cli_here("run", "--config", lenient)
+    done = cli_here("quarantine", "--config", lenient)
     lines = done.stdout.splitlines()
     assert (done.returncode, done.stderr, len(lines)) == (0, "", 1 + len(ODD_NAMES))
     assert lines[0].split() == ["key", "reason", "attempts", "first_seen", "last_seen", "detail"]
