@@ -18,6 +18,7 @@ from playwright.sync_api import Browser, Page
 
 from image_assets_tests.browser import opened_page, started_browser
 from image_assets_tests.end_to_end.dagster_dev import ROOT, DagsterDev
+from image_assets_tests.end_to_end.seen import choose_plots, open_contact_sheet
 
 PICTURES = ROOT / "data/pictures"
 _NAME = "photos"
@@ -37,16 +38,6 @@ class Picture:
     height_px: int = 900
 
 
-def open_contact_sheet(page: Page) -> None:
-    """Open the sheet of the materialization that a page shows, and wait until its picture is there."""
-    page.get_by_text("[Show Markdown]").first.click()
-    page.get_by_alt_text("Contact sheet of").wait_for(timeout=60_000)
-
-
-def _choose_plots(page: Page) -> None:
-    page.get_by_text("Plots", exact=True).first.click()
-
-
 _LOCATION = "/locations/image_assets"
 _ASSETS = f"/assets/{_NAME}"
 # Eight of the sample photographs.
@@ -55,7 +46,7 @@ UI: dict[str, Picture] = {
     "graph": Picture(f"{_LOCATION}/asset-groups/{_NAME}/lineage", "feature_vectors", width_px=1800, height_px=600),
     "shards": Picture(f"{_ASSETS}/image_shards?view=partitions&partition={_FULL_SHARD}", "contact_sheet"),
     "index": Picture(f"{_ASSETS}/training_index?view=events", "contact_sheet", open_contact_sheet),
-    "plots": Picture(f"{_ASSETS}/image_shards?view=overview", "Plots", _choose_plots, height_px=1100),
+    "plots": Picture(f"{_ASSETS}/image_shards?view=overview", "Plots", choose_plots, height_px=1100),
     "checks": Picture(f"{_ASSETS}/training_index?view=checks", "Latest execution", height_px=600),
     "launchpad": Picture(f"{_LOCATION}/jobs/{_NAME}_update/playground", "Launch Run"),
 }

@@ -7,7 +7,7 @@ the few that a test names: each says what it needs of it.
 
 import inspect
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -109,14 +109,17 @@ class Observed:
         self._versions = recorded_versions(context.instance, source, OBSERVED)
         self._events = latest_event_ids(context.instance, source, OBSERVED)
 
-    def event_of(self, partition: str, data_version: str, metadata: Mapping[str, Any]) -> int:
+    def event_of(self, partition: str, data_version: str, describe: Callable[[], Mapping[str, Any]]) -> int:
         """Return the storage id of the event that says a partition has a version; where there is none, log one.
 
         Dagster takes what was made of a partition for stale when it is told of another version after the event that was
         used; so what a run found before the sensor did (a run by hand, the sensor off or slower) would stay stale.
+
+        Args:
+            describe: what gives the metadata of an event; asked only where one is logged, for it reads the listing.
         """
         if self._versions.get(partition) != data_version:
-            self._context.log_event(observation(self._source, partition, data_version, metadata))
+            self._context.log_event(observation(self._source, partition, data_version, describe()))
             storage = self._context.instance.event_log_storage
             self._events |= storage.get_latest_storage_id_by_partition(self._source, OBSERVED, {partition})
             self._versions[partition] = data_version

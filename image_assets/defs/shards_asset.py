@@ -92,7 +92,9 @@ class _Told:
         head, asset = report.head, self._names.image_shards
         if report.published:
             source = self._names.raw_listing
-            event_id = self._observed.event_of(report.shard, head.fingerprint, listing_metadata(state, report.shard))
+            event_id = self._observed.event_of(
+                report.shard, head.fingerprint, lambda: listing_metadata(state, report.shard)
+            )
             tags = version_tags(head.data_version, head.recipe_id, source, head.fingerprint, event_id)
             page = self._pages.of(report, state)
             metadata = {**page, **shard_metadata(self._settings, report, self._memory.peak_bytes)}

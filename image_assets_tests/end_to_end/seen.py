@@ -21,12 +21,23 @@ def looking(dev: DagsterDev) -> Iterator[Page]:
         yield page
 
 
+def open_contact_sheet(page: Page) -> None:
+    """Open the sheet of the materialization that a page shows, and wait until its picture is there."""
+    page.get_by_text("[Show Markdown]").first.click()
+    page.get_by_alt_text("Contact sheet of").wait_for(timeout=_PATIENCE_MS)
+
+
+def choose_plots(page: Page) -> None:
+    """Show an asset's numbers as plots."""
+    page.get_by_text("Plots", exact=True).first.click()
+
+
 def a_shard_shows_its_pictures_and_what_failed(dev: DagsterDev, page: Page, shard: str, failed: str) -> None:
     page.goto(f"{dev.url}/assets/{dev.name}/image_shards?view=partitions&partition={shard}")
     expect(page.get_by_text("what_changed", exact=True).first).to_be_visible()
     # The table of what changed is drawn as a table, and has the image that failed in it.
     expect(page.get_by_role("cell", name=failed).first).to_be_visible()
-    page.get_by_text("[Show Markdown]").first.click()
+    open_contact_sheet(page)
     sheet = page.get_by_alt_text(f"Contact sheet of shard {shard}")
     expect(sheet).to_be_visible()
     assert sheet.evaluate("picture => picture.complete && picture.naturalWidth > 0")
@@ -35,7 +46,7 @@ def a_shard_shows_its_pictures_and_what_failed(dev: DagsterDev, page: Page, shar
 
 def the_numbers_of_shards_are_plotted(dev: DagsterDev, page: Page) -> None:
     page.goto(f"{dev.url}/assets/{dev.name}/image_shards?view=overview")
-    page.get_by_text("Plots", exact=True).first.click()
+    choose_plots(page)
     for number in ("images", "failed_fraction", "processing_time_sec"):
         expect(page.get_by_text(number, exact=True).first).to_be_visible()
     expect(page.locator("canvas").first).to_be_visible()
